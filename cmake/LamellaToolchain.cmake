@@ -1,0 +1,37 @@
+# Language level, warnings, sanitizers, linker and compiler cache: what every target is built with.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+
+add_library(lamella_options INTERFACE)
+target_include_directories(lamella_options INTERFACE "${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/gen")
+target_compile_options(lamella_options INTERFACE -Wall -Wextra -Wpedantic -Wnon-virtual-dtor -Werror
+                                                 -fno-omit-frame-pointer -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  target_compile_options(lamella_options INTERFACE -Wthread-safety -Werror=thread-safety)
+endif()
+if(LAMELLA_SANITIZE)
+  target_compile_options(lamella_options INTERFACE -fsanitize=${LAMELLA_SANITIZE}
+                                                   -fno-sanitize-recover=all)
+  target_link_options(lamella_options INTERFACE -fsanitize=${LAMELLA_SANITIZE})
+endif()
+
+find_program(LAMELLA_CCACHE ccache)
+if(LAMELLA_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${LAMELLA_CCACHE}")
+  set(CMAKE_C_COMPILER_LAUNCHER "${LAMELLA_CCACHE}")
+endif()
+find_program(LAMELLA_MOLD mold)
+if(LAMELLA_MOLD)
+  add_link_options(-fuse-ld=mold)
+endif()
+if(LAMELLA_FUZZ)
+  target_compile_options(lamella_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()

@@ -1,0 +1,18 @@
+// Macros for clang's thread-safety analysis; nothing elsewhere.
+#pragma once
+
+#if defined(__clang__)
+#define LAMELLA_TSA(x) __attribute__((x))
+#else
+#define LAMELLA_TSA(x)
+#endif
+
+#define CAPABILITY(x) LAMELLA_TSA(capability(x))
+#define SCOPED_CAPABILITY LAMELLA_TSA(scoped_lockable)
+#define GUARDED_BY(x) LAMELLA_TSA(guarded_by(x))
+#define PT_GUARDED_BY(x) LAMELLA_TSA(pt_guarded_by(x))
+#define REQUIRES(...) LAMELLA_TSA(requires_capability(__VA_ARGS__))
+#define ACQUIRE(...) LAMELLA_TSA(acquire_capability(__VA_ARGS__))
+#define RELEASE(...) LAMELLA_TSA(release_capability(__VA_ARGS__))
+#define EXCLUDES(...) LAMELLA_TSA(locks_excluded(__VA_ARGS__))
+#define NO_THREAD_SAFETY_ANALYSIS LAMELLA_TSA(no_thread_safety_analysis)

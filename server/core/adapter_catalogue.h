@@ -1,0 +1,37 @@
+// Names to versions, answered from memory. Thread-safe; never touches a disk.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "server/core/adapter_ref.h"
+
+namespace lamella {
+
+enum class Residency { kDisk, kHost, kDevice };
+
+// What a tenant may see of one of its adapters.
+struct AdapterSummary {
+  AdapterRef ref;
+  std::string alias;  // the alias that points to ref.version, e.g. "live"
+  int32_t max_rank = 0;
+  Residency residency = Residency::kDisk;
+};
+
+class AdapterCatalogue {
+ public:
+  virtual ~AdapterCatalogue() = default;
+
+  // `adapter_id`: "" (base), "A" (alias live), "A@alias", "A@sha256:<at least 12 hex>".
+  // INVALID_ARGUMENT (INVALID_ADAPTER_ID) if it has no such form; NOT_FOUND (ADAPTER_NOT_FOUND) for
+  // unknown and foreign adapters alike; the validator's status for one that was refused.
+  virtual absl::StatusOr<AdapterRef> Resolve(std::string_view tenant,
+                                             std::string_view adapter_id) const = 0;
+
+  // Sorted by name.
+  virtual std::vector<AdapterSummary> ListUsable(std::string_view tenant) const = 0;
+};
+
+}  // namespace lamella

@@ -1,0 +1,79 @@
+// One step: a forward pass over a mixed set of prefill chunks and decode rows of any adapters. The
+// engine builds a StepInput, the executor answers with a StepOutput; both are plain values without
+// tensors. A step with R rows:
+//
+//   row        0    1    2    3    4    5          sequences: {row_begin 0, rows 3, first_position
+//   0}   prefill token     504  3575  282 4649  314   30                   {row_begin 3, rows 1,
+//   first_position 17}  decode adapter    A    A    A    A    -    B                     {row_begin
+//   4, rows 1, ...}                decode, base
+//                                                             {row_begin 5, rows 1, ...} decode
+//   segments: [0, 4) -> A   [5, 6) -> B              (row 4 is in no segment: base)
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "server/core/adapter_residency.h"
+#include "server/core/sampling_params.h"
+
+namespace lamella {
+
+// Half-open range of rows that use the same adapter.
+struct LoraSegment {
+  int32_t row_begin = 0;
+  int32_t row_end = 0;
+  const AdapterWeights* weights = nullptr;  // non-null; a pin held by the engine outlives the step
+};
+
+// The rows of one sequence in this step: consecutive positions, ascending.
+struct SequenceRows {
+  int32_t row_begin = 0;
+  int32_t row_count = 0;
+  int32_t first_position = 0;  // position of the first of these rows in its sequence
+  // int32 [ceil((first_position + row_count) / block_tokens)] at least; valid until Wait returns.
+  std::span<const int32_t> block_table;
+
+  // If set, the logits of the last of these rows are computed and a token is sampled from them.
+  bool sample = false;
+  SamplingParams sampling;
+  int32_t choice_index = 0;
+  int32_t sample_position = 0;  // number of generated tokens so far: part of the generator's key
+};
+
+struct StepInput {
+  std::vector<int32_t> token_ids;       // int32 [rows]
+  std::vector<SequenceRows> sequences;  // sorted by row_begin; they cover every row once
+  std::vector<LoraSegment> segments;    // sorted by row_begin, disjoint
+  bool want_logits = false;  // also return the logits of every sampled row (tests, evaluation)
+
+  int32_t rows() const { return static_cast<int32_t>(token_ids.size()); }
+  // Keeps capacity, so that steady decode allocates nothing.
+  void Clear() {
+    token_ids.clear();
+    sequences.clear();
+    segments.clear();
+    want_logits = false;
+  }
+};
+
+struct SampledToken {
+  int32_t sequence_index = 0;  // into StepInput::sequences
+  int32_t token_id = -1;
+  bool finite = true;  // false: this row's logits held NaN or infinity; token_id means nothing
+};
+
+struct StepOutput {
+  std::vector<SampledToken> sampled;  // one for each sequence with `sample`, in order
+  std::vector<float> logits;  // float [sampled.size()][vocab_size] if want_logits, else empty
+  absl::Duration compute_time;
+
+  void Clear() {
+    sampled.clear();
+    logits.clear();
+    compute_time = absl::ZeroDuration();
+  }
+};
+
+}  // namespace lamella
