@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Sets up, builds and passes the tests.
+#
+#   scripts/test.sh          format, layers, orphans, release build, all tests
+#   scripts/test.sh --all    also the torch-free rooms under ASan+UBSan and TSan, clang's thread-safety
+#                            analysis, a short fuzz of every parser, a bench smoke: what CI runs
+#
+# Logs of each stage are in build/logs. Tests with the label `models` use the demo base models.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/common.sh
+case "${1:-}" in
+  "") all=false ;;
+  --all) all=true ;;
+  *) sed -n '2,9p' "$0"; exit 2 ;;
+esac
+
+fetch_models() {
+  scripts/setup.sh --model smollm2 && scripts/setup.sh --model gemma && scripts/setup.sh --model llama-tokenizer
+}
+
+run_ctest() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j2; }
+
+# Every fuzz target for a few seconds over its corpus.
+fuzz_smoke() {
+  local target name
+  for target in build/fuzz/bin/*_fuzz; do
+    name=$(basename "$target")
+    "$target" -max_total_time="${LAMELLA_FUZZ_SECONDS:-10}" -rss_limit_mb=2048 -print_final_stats=0 \
+      "$(mktemp -d)" "tests/fuzz/corpus/${name%_fuzz}" || return 1
+  done
+}
+
+stage setup scripts/setup.sh
+stage models fetch_models
+stage format scripts/check_format.sh
+stage layers python3 scripts/check_layers.py
+stage orphans python3 scripts/check_tests.py
+stage build build release
+stage ctest run_ctest release
+tail -n 4 "$LOGS/ctest.log"
+if $all; then
+  stage build-asan-ubsan build asan-ubsan
+  stage ctest-asan-ubsan run_ctest asan-ubsan
+  stage build-tsan build tsan
+  stage ctest-tsan run_ctest tsan
+  stage clang-tsa build clang-tsa
+  stage build-fuzz build fuzz
+  stage fuzz-smoke fuzz_smoke
+  stage bench-smoke build/release/bin/lamella-bench engine --smoke
+  grep -E 'tests passed' "$LOGS"/ctest*.log
+fi
