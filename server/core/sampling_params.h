@@ -12,6 +12,7 @@ struct SamplingParams {
   int32_t top_k = 0;         // 0 keeps every token
   float top_p = 1.0f;        // (0, 1]; 1 keeps every token
   uint64_t seed = 0;         // used only with temperature > 0
+  bool has_seed = false;     // false: the caller gave none and the engine picks one
 
   bool greedy() const { return temperature <= 0.0f; }
 };

@@ -1,0 +1,41 @@
+// What the engine may use and what it accepts. Values; `Engine::Create` validates them.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace lamella {
+
+// What Submit accepts. The edge validates against the same numbers, so that its messages and the
+// engine's agree; the engine checks them again because it must be safe without an edge.
+struct RequestLimits {
+  int64_t max_prompt_bytes = 4 << 20;   // of prompt_text, before tokenizing
+  int32_t max_stop_strings = 16;        // of one request
+  int32_t max_stop_string_bytes = 256;  // of each
+  int32_t max_stop_token_ids = 64;      // of one request
+};
+
+struct EngineOptions {
+  RequestLimits limits;
+
+  int32_t step_tokens = 512;              // rows of one step, decode and prefill together
+  int32_t prefill_chunk_tokens = 256;     // rows of one sequence in one step
+  int32_t max_running = 64;               // sequences that own blocks at one time
+  int32_t max_queued = 256;               // accepted requests that wait for their first step
+  int64_t stream_buffer_bytes = 1 << 20;  // unread answer of one request
+
+  // Longest time that an accepted request waits for its adapter to become resident.
+  absl::Duration adapter_wait = absl::Seconds(30);
+  // How often a load is asked for again that found the adapter cache full of pins.
+  absl::Duration adapter_retry = absl::Milliseconds(200);
+
+  uint64_t seed = 0;         // start of the seeds that the engine picks; 0: from the system
+  bool start_thread = true;  // false: tests step the loop by hand (Engine::Step)
+
+  // INVALID_ARGUMENT that names the field, the limit and the value.
+  absl::Status Validate() const;
+};
+
+}  // namespace lamella
