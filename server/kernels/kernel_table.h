@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace lamella::kernels {
 
@@ -153,6 +154,8 @@ struct KernelTable {
 Isa BestIsa();
 bool IsaAvailable(Isa isa);
 const char* IsaName(Isa isa);  // "reference", "avx2", "avx512_bf16"
+// The ISA of that name; false, and `isa` unchanged, if there is none. It may not be available.
+bool ParseIsa(std::string_view name, Isa* isa);
 
 // Null if the ISA is not available here. Tables live for the whole process.
 const KernelTable* GetKernelTable(Isa isa, WeightType weight_type);
