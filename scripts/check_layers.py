@@ -45,7 +45,7 @@ OUTSIDE = {
     "grpcpp/": ["server/api", "client"],
     "google/protobuf/": ["server/api", "client"],
     "lamella/v1/": ["server/api", "client"],
-    "google/rpc/": ["server/api", "client"],
+    "lamella/rpc/": ["server/api", "client"],
     "sqlite3.h": ["adapters_store"],
     "prometheus/": ["server/telemetry"],
     "nlohmann/": ["common/formats", "server/tokenizer", "client"],

@@ -7,6 +7,11 @@
 #define LAMELLA_TSA(x)
 #endif
 
+// Some releases of Abseil leak macros of the same names and meaning.
+#undef GUARDED_BY
+#undef PT_GUARDED_BY
+#undef NO_THREAD_SAFETY_ANALYSIS
+
 #define CAPABILITY(x) LAMELLA_TSA(capability(x))
 #define SCOPED_CAPABILITY LAMELLA_TSA(scoped_lockable)
 #define GUARDED_BY(x) LAMELLA_TSA(guarded_by(x))

@@ -18,9 +18,10 @@ struct Request {
   std::string adapter_id;  // as the caller wrote it: "", "A", "A@alias", "A@sha256:..."
 
   // Exactly one of the two is set.
-  std::string prompt_text;                // UTF-8; special tokens in it are plain text
+  std::string prompt_text;                // UTF-8
   std::vector<int32_t> prompt_token_ids;  // taken as they are
   bool prompt_is_text = true;
+  bool parse_special_tokens = false;  // see EncodeOptions; of prompt_text
 
   SamplingParams sampling;
   StopParams stop;
