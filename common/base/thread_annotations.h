@@ -14,10 +14,18 @@
 
 #define CAPABILITY(x) LAMELLA_TSA(capability(x))
 #define SCOPED_CAPABILITY LAMELLA_TSA(scoped_lockable)
-#define GUARDED_BY(x) LAMELLA_TSA(guarded_by(x))
-#define PT_GUARDED_BY(x) LAMELLA_TSA(pt_guarded_by(x))
 #define REQUIRES(...) LAMELLA_TSA(requires_capability(__VA_ARGS__))
 #define ACQUIRE(...) LAMELLA_TSA(acquire_capability(__VA_ARGS__))
 #define RELEASE(...) LAMELLA_TSA(release_capability(__VA_ARGS__))
 #define EXCLUDES(...) LAMELLA_TSA(locks_excluded(__VA_ARGS__))
+
+// Abseil spells these three the same way and means the same; whoever comes first defines them.
+#ifndef GUARDED_BY
+#define GUARDED_BY(x) LAMELLA_TSA(guarded_by(x))
+#endif
+#ifndef PT_GUARDED_BY
+#define PT_GUARDED_BY(x) LAMELLA_TSA(pt_guarded_by(x))
+#endif
+#ifndef NO_THREAD_SAFETY_ANALYSIS
 #define NO_THREAD_SAFETY_ANALYSIS LAMELLA_TSA(no_thread_safety_analysis)
+#endif
