@@ -1,0 +1,45 @@
+#include "server/model/kv_cache.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "common/base/error.h"
+#include "common/base/reasons.h"
+#include "common/base/status_macros.h"
+
+namespace lamella {
+namespace {
+
+// Keys (or values) of one block in one layer.
+int64_t PlaneBlockBytes(const ModelConfig& config, const kernels::KernelTable& table) {
+  return int64_t{config.num_kv_heads} * config.head_dim * kernels::kBlockTokens *
+         static_cast<int64_t>(table.element_bytes);
+}
+
+}  // namespace
+
+int64_t KvCache::BlockBytes(const ModelConfig& config, const kernels::KernelTable& table) {
+  return PlaneBlockBytes(config, table) * 2 * config.num_layers;
+}
+
+absl::StatusOr<KvCache> KvCache::Create(const ModelConfig& config,
+                                        const kernels::KernelTable& table, int64_t budget_bytes) {
+  const int64_t block_bytes = BlockBytes(config, table);
+  const int64_t blocks =
+      std::min<int64_t>(budget_bytes / block_bytes, std::numeric_limits<int32_t>::max());
+  if (blocks < 1) {
+    return MakeError(absl::StatusCode::kInvalidArgument, reasons::kOutOfRange, "kv_cache_bytes",
+                     "kv_cache_bytes must be at least " + std::to_string(block_bytes) +
+                         ", one block of this model; it is " + std::to_string(budget_bytes));
+  }
+  KvCache cache;
+  cache.num_blocks_ = static_cast<int32_t>(blocks);
+  cache.plane_bytes_ = PlaneBlockBytes(config, table) * blocks;
+  const int64_t bytes = cache.plane_bytes_ * 2 * config.num_layers;
+  ASSIGN_OR_RETURN(cache.arena_, TensorArena::Reserve(bytes));
+  cache.base_ = cache.arena_.Take<uint8_t>(bytes);
+  return cache;
+}
+
+}  // namespace lamella

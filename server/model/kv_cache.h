@@ -1,0 +1,39 @@
+// The paged keys and values of all layers, in the layout that the attention kernels read
+// (kernel_table.h). It knows neither sequences nor which block is free: tables come with the step.
+// Blocks are written by kv_write before attention reads them; a page of the cache is resident once
+// it was written. The executor owns it.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "server/kernels/kernel_table.h"
+#include "server/model/model_config.h"
+#include "server/model/tensor_arena.h"
+
+namespace lamella {
+
+class KvCache {
+ public:
+  // As many blocks as fit into `budget_bytes`. INVALID_ARGUMENT (OUT_OF_RANGE) if not one does.
+  static absl::StatusOr<KvCache> Create(const ModelConfig& config,
+                                        const kernels::KernelTable& table, int64_t budget_bytes);
+
+  // Bytes of one block over all layers, keys and values.
+  static int64_t BlockBytes(const ModelConfig& config, const kernels::KernelTable& table);
+
+  int32_t num_blocks() const { return num_blocks_; }
+
+  // Serving dtype [num_blocks][kv_heads][head_dim][kBlockTokens].
+  void* keys(int32_t layer) const { return base_ + int64_t{layer} * 2 * plane_bytes_; }
+  // Serving dtype [num_blocks][kv_heads][kBlockTokens][head_dim].
+  void* values(int32_t layer) const { return base_ + (int64_t{layer} * 2 + 1) * plane_bytes_; }
+
+ private:
+  TensorArena arena_;
+  uint8_t* base_ = nullptr;
+  int64_t plane_bytes_ = 0;  // keys (or values) of one layer
+  int32_t num_blocks_ = 0;
+};
+
+}  // namespace lamella
