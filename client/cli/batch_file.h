@@ -1,0 +1,22 @@
+// The requests of `lamella generate --batch`: one JSON object a line.
+//
+//   {"adapter": "sentiment", "prompt": "Word: lovely\nSentiment:", "max_tokens": 8, "temperature":
+//   0}
+//
+// Keys: adapter, prompt | prompt_token_ids, max_tokens, temperature, top_k, top_p, seed, stop
+// (list), stop_token_ids, ignore_eos, include_stop, parse_special_tokens, request_id. Empty lines
+// are skipped.
+#pragma once
+
+#include <istream>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "client/client.h"
+
+namespace lamella::cli {
+
+// INVALID_ARGUMENT names the line and the key.
+absl::StatusOr<std::vector<client::GenerateOptions>> ReadBatch(std::istream& in);
+
+}  // namespace lamella::cli

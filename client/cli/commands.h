@@ -1,0 +1,47 @@
+// The commands of `lamella`. Each adds its sub-command to the parser; the returned function runs it
+// and gives the exit code.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/status.h"
+#include "client/client.h"
+
+namespace lamella::cli {
+
+// Documented in `lamella --help`: scripts may rely on them.
+enum ExitCode : int {
+  kOk = 0,
+  kFailed = 1,       // the server refused or failed the request
+  kUsage = 2,        // the command line or an input file is wrong
+  kUnavailable = 3,  // no server answered, or it is draining
+};
+
+struct CommonOptions {
+  std::string server = "127.0.0.1:50051";
+  double timeout_seconds = 0;   // 0: none
+  std::string output = "text";  // "text" or "json"
+
+  bool json() const { return output == "json"; }
+};
+
+using Command = std::function<int(client::Client*)>;
+
+// Registers a sub-command's run function when it is parsed.
+struct Registry {
+  CLI::App* app = nullptr;
+  const CommonOptions* common = nullptr;
+  Command* chosen = nullptr;
+};
+
+void AddGenerate(const Registry& registry);
+void AddModels(const Registry& registry);
+void AddAdapters(const Registry& registry);
+void AddTokenize(const Registry& registry);
+
+// Prints "lamella: message (REASON, field)" to stderr and gives the exit code.
+int Fail(const absl::Status& status);
+
+}  // namespace lamella::cli

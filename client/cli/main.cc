@@ -1,0 +1,62 @@
+// lamella: the command line.
+#include <iostream>
+
+#include "client/cli/commands.h"
+#include "common/base/error.h"
+
+namespace lamella::cli {
+
+int Fail(const absl::Status& status) {
+  std::cerr << "lamella: " << std::string(status.message());
+  const std::string reason = ErrorReason(status), field = ErrorField(status);
+  std::cerr << " (" << (reason.empty() ? absl::StatusCodeToString(status.code()) : reason);
+  if (!field.empty()) std::cerr << ", " << field;
+  std::cerr << ")\n";
+  return status.code() == absl::StatusCode::kUnavailable ? kUnavailable : kFailed;
+}
+
+namespace {
+
+int Main(int argc, char** argv) {
+  CLI::App app("Talks to a Lamella server.");
+  app.footer(
+      "Exit status: 0 done; 1 the server refused or failed it; 2 wrong usage; 3 no server "
+      "answered.");
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.set_version_flag("--version", LAMELLA_VERSION);
+  CommonOptions common;
+  app.add_option("--server", common.server, "HOST:PORT of the data listener")
+      ->capture_default_str();
+  app.add_option("--timeout", common.timeout_seconds,
+                 "Seconds until a call is given up; 0 is never")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--output", common.output, "text or json")->check(CLI::IsMember({"text", "json"}));
+
+  Command chosen;
+  const Registry registry{&app, &common, &chosen};
+  AddGenerate(registry);
+  AddModels(registry);
+  AddAdapters(registry);
+  AddTokenize(registry);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kOk : kUsage;
+  }
+
+  client::ClientOptions options;
+  options.server = common.server;
+  if (common.timeout_seconds > 0) options.timeout = absl::Seconds(common.timeout_seconds);
+  auto client = client::Client::Connect(options);
+  if (!client.ok()) {
+    Fail(client.status());
+    return kUsage;
+  }
+  return chosen(client->get());
+}
+
+}  // namespace
+}  // namespace lamella::cli
+
+int main(int argc, char** argv) { return lamella::cli::Main(argc, argv); }

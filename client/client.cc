@@ -1,0 +1,214 @@
+#include "client/client.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "client/conversion.h"
+#include "common/base/error.h"
+#include "common/base/mutex.h"
+#include "common/base/reasons.h"
+#include "grpcpp/channel.h"
+#include "grpcpp/client_context.h"
+#include "grpcpp/create_channel.h"
+#include "lamella/v1/generation.grpc.pb.h"
+
+namespace lamella::client {
+namespace {
+
+constexpr int kMaxMessageBytes = 64 << 20;
+constexpr int32_t kPageSize = 1000;
+
+void SetDeadline(absl::Duration timeout, grpc::ClientContext* context) {
+  if (timeout != absl::InfiniteDuration())
+    context->set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+}
+
+const char* ResidencyName(v1::Residency residency) {
+  switch (residency) {
+    case v1::RESIDENCY_DISK:
+      return "disk";
+    case v1::RESIDENCY_HOST:
+      return "host";
+    case v1::RESIDENCY_DEVICE:
+      return "device";
+    default:
+      return "unspecified";
+  }
+}
+
+// Counts the calls of one GenerateMany down and keeps their callbacks apart.
+class Latch {
+ public:
+  explicit Latch(size_t count) : left_(count) {}
+
+  void Finish(const std::function<void()>& callback) {
+    MutexLock lock(&mutex_);
+    callback();
+    if (--left_ == 0) cv_.NotifyAll();
+  }
+  void Wait() {
+    MutexLock lock(&mutex_);
+    while (left_ > 0) cv_.Wait(&mutex_);
+  }
+
+ private:
+  Mutex mutex_;
+  CondVar cv_;
+  size_t left_ GUARDED_BY(mutex_);
+};
+
+// One Generate call. Deletes itself when it is done.
+class GenerateCall final : public grpc::ClientReadReactor<v1::GenerateResponse> {
+ public:
+  using OnDoneFn = std::function<void(absl::StatusOr<Answer>)>;
+
+  GenerateCall(v1::GenerateRequest request, absl::Duration timeout, Client::OnText on_text,
+               OnDoneFn on_done)
+      : request_(std::move(request)), on_text_(std::move(on_text)), on_done_(std::move(on_done)) {
+    SetDeadline(timeout, &context_);
+  }
+
+  void Start(v1::GenerationService::Stub* stub) {
+    stub->async()->Generate(&context_, &request_, this);
+    StartRead(&response_);
+    StartCall();
+  }
+
+ private:
+  void OnReadDone(bool ok) override {
+    if (!ok) return;  // the end of the stream: OnDone follows
+    const std::string_view text = Fold(response_, &answer_);
+    if (on_text_ && !text.empty()) on_text_(text);
+    StartRead(&response_);
+  }
+
+  void OnDone(const grpc::Status& status) override {
+    if (!status.ok()) {
+      on_done_(FromGrpc(status));
+    } else if (answer_.finish_reason.empty()) {
+      on_done_(MakeError(absl::StatusCode::kInternal, reasons::kInternal, "",
+                         "the stream ended without Finished"));
+    } else {
+      on_done_(std::move(answer_));
+    }
+    delete this;
+  }
+
+  grpc::ClientContext context_;
+  const v1::GenerateRequest request_;
+  const Client::OnText on_text_;
+  const OnDoneFn on_done_;
+  v1::GenerateResponse response_;
+  Answer answer_;
+};
+
+}  // namespace
+
+struct Client::Impl {
+  ClientOptions options;
+  std::unique_ptr<v1::GenerationService::Stub> stub;
+};
+
+Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Client::~Client() = default;
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& options) {
+  if (options.server.rfind(':') == std::string::npos) {
+    return MakeError(absl::StatusCode::kInvalidArgument, reasons::kInvalidFlag, "server",
+                     absl::StrCat("server must be HOST:PORT, got \"", options.server, "\""));
+  }
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  auto impl = std::make_unique<Impl>();
+  impl->options = options;
+  impl->stub = v1::GenerationService::NewStub(
+      grpc::CreateCustomChannel(options.server, grpc::InsecureChannelCredentials(), arguments));
+  return std::unique_ptr<Client>(new Client(std::move(impl)));
+}
+
+absl::StatusOr<Answer> Client::Generate(const GenerateOptions& options, const OnText& on_text) {
+  Latch latch(1);
+  absl::StatusOr<Answer> result = absl::UnknownError("not finished");
+  auto* call = new GenerateCall(
+      ToProto(options), impl_->options.timeout, on_text,
+      [&](absl::StatusOr<Answer> answer) { latch.Finish([&] { result = std::move(answer); }); });
+  call->Start(impl_->stub.get());
+  latch.Wait();
+  return result;
+}
+
+void Client::GenerateMany(std::span<const GenerateOptions> requests, const OnAnswer& on_answer) {
+  Latch latch(requests.size());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    auto* call = new GenerateCall(ToProto(requests[i]), impl_->options.timeout, nullptr,
+                                  [&latch, &on_answer, i](absl::StatusOr<Answer> answer) {
+                                    latch.Finish([&] { on_answer(i, std::move(answer)); });
+                                  });
+    call->Start(impl_->stub.get());
+  }
+  latch.Wait();
+}
+
+absl::StatusOr<ModelInfo> Client::GetModelInfo() {
+  grpc::ClientContext context;
+  SetDeadline(impl_->options.timeout, &context);
+  v1::GetModelInfoResponse response;
+  const grpc::Status status =
+      impl_->stub->GetModelInfo(&context, v1::GetModelInfoRequest(), &response);
+  if (!status.ok()) return FromGrpc(status);
+  return ModelInfo{response.model(),        response.fingerprint(),
+                   response.architecture(), response.context_tokens(),
+                   response.vocab_size(),   response.dtype(),
+                   response.isa(),          response.server_version()};
+}
+
+absl::StatusOr<std::vector<AdapterInfo>> Client::ListAdapters() {
+  std::vector<AdapterInfo> adapters;
+  v1::ListUsableAdaptersRequest request;
+  request.set_page_size(kPageSize);
+  do {
+    grpc::ClientContext context;
+    SetDeadline(impl_->options.timeout, &context);
+    v1::ListUsableAdaptersResponse response;
+    const grpc::Status status = impl_->stub->ListUsableAdapters(&context, request, &response);
+    if (!status.ok()) return FromGrpc(status);
+    for (const v1::UsableAdapter& a : response.adapters()) {
+      adapters.push_back(
+          {a.adapter_id(), a.alias(), a.version(), ResidencyName(a.residency()), a.max_rank()});
+    }
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty());
+  return adapters;
+}
+
+absl::StatusOr<std::vector<int32_t>> Client::Tokenize(std::string_view text,
+                                                      bool parse_special_tokens) {
+  grpc::ClientContext context;
+  SetDeadline(impl_->options.timeout, &context);
+  v1::TokenizeRequest request;
+  request.add_texts(std::string(text));
+  request.set_parse_special_tokens(parse_special_tokens);
+  v1::TokenizeResponse response;
+  const grpc::Status status = impl_->stub->Tokenize(&context, request, &response);
+  if (!status.ok()) return FromGrpc(status);
+  if (response.texts_size() != 1)
+    return absl::InternalError("the server answered for another number of texts");
+  return std::vector<int32_t>(response.texts(0).ids().begin(), response.texts(0).ids().end());
+}
+
+absl::StatusOr<std::string> Client::Detokenize(std::span<const int32_t> ids) {
+  grpc::ClientContext context;
+  SetDeadline(impl_->options.timeout, &context);
+  v1::DetokenizeRequest request;
+  request.add_sequences()->mutable_ids()->Add(ids.begin(), ids.end());
+  request.set_skip_special_tokens(false);
+  v1::DetokenizeResponse response;
+  const grpc::Status status = impl_->stub->Detokenize(&context, request, &response);
+  if (!status.ok()) return FromGrpc(status);
+  if (response.texts_size() != 1)
+    return absl::InternalError("the server answered for another number of texts");
+  return response.texts(0);
+}
+
+}  // namespace lamella::client

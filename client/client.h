@@ -1,0 +1,118 @@
+// A client of one Lamella server, for C++ programs: plain structs in and out, protobuf stays
+// inside. Thread-safe; calls block until their answer is complete, except that GenerateMany keeps
+// all its requests in flight at once, so that the server can batch them.
+//
+//   auto client = lamella::client::Client::Connect({.server = "127.0.0.1:50051"});
+//   lamella::client::GenerateOptions options;
+//   options.adapter = "sentiment";
+//   options.prompt = "Word: lovely\nSentiment:";
+//   auto answer = (*client)->Generate(options, [](std::string_view text) { std::cout << text; });
+//
+// Errors keep the server's gRPC code; ErrorReason, ErrorField and ErrorRetryAfter of
+// common/base/error.h read the details. UNAVAILABLE also means that no server answered.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace lamella::client {
+
+struct ClientOptions {
+  std::string server = "127.0.0.1:50051";             // HOST:PORT, without TLS
+  absl::Duration timeout = absl::InfiniteDuration();  // deadline of each call
+};
+
+// What is not set is left to the server's defaults.
+struct GenerateOptions {
+  std::string adapter;  // "" base | "A" | "A@alias" | "A@sha256:..."
+  std::string prompt;   // used if prompt_token_ids is empty
+  std::vector<int32_t> prompt_token_ids;
+  bool parse_special_tokens = false;
+  std::optional<int32_t> max_tokens;
+  std::optional<float> temperature;
+  std::optional<int32_t> top_k;
+  std::optional<float> top_p;
+  std::optional<uint64_t> seed;
+  std::vector<std::string> stop;
+  std::vector<int32_t> stop_token_ids;
+  bool ignore_eos = false;
+  bool include_stop = false;
+  std::string request_id;
+};
+
+struct Answer {
+  std::string request_id;
+  std::string adapter;
+  std::string adapter_version;  // 64 hex digits; "" for the base
+  uint64_t seed = 0;
+  std::string text;
+  std::vector<int32_t> token_ids;
+  std::string finish_reason;  // "stop_token", "stop_string" or "length"
+  int32_t prompt_tokens = 0;
+  int32_t cached_tokens = 0;
+  int32_t generated_tokens = 0;
+  absl::Duration queue;
+  absl::Duration adapter_wait;
+  absl::Duration first_token;
+  absl::Duration decode;
+  int32_t steps = 0;
+  double mean_distinct_adapters = 0;
+};
+
+struct ModelInfo {
+  std::string model;
+  std::string fingerprint;
+  std::string architecture;
+  int32_t context_tokens = 0;
+  int32_t vocab_size = 0;
+  std::string dtype;
+  std::string isa;
+  std::string server_version;
+};
+
+struct AdapterInfo {
+  std::string adapter_id;
+  std::string alias;
+  std::string version;
+  std::string residency;  // "disk", "host" or "device"
+  int32_t max_rank = 0;
+};
+
+class Client {
+ public:
+  // Does not wait for the server: the first call finds out.
+  static absl::StatusOr<std::unique_ptr<Client>> Connect(const ClientOptions& options);
+  ~Client();
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  // Called with each piece of text as it arrives, on a thread of the library.
+  using OnText = std::function<void(std::string_view text)>;
+  absl::StatusOr<Answer> Generate(const GenerateOptions& options, const OnText& on_text = nullptr);
+
+  // Sends every request at once. `on_answer` is called once for each, in order of completion, never
+  // from two threads at a time. Returns when the last one was called.
+  using OnAnswer = std::function<void(size_t index, absl::StatusOr<Answer> answer)>;
+  void GenerateMany(std::span<const GenerateOptions> requests, const OnAnswer& on_answer);
+
+  absl::StatusOr<ModelInfo> GetModelInfo();
+  absl::StatusOr<std::vector<AdapterInfo>> ListAdapters();
+  absl::StatusOr<std::vector<int32_t>> Tokenize(std::string_view text, bool parse_special_tokens);
+  absl::StatusOr<std::string> Detokenize(std::span<const int32_t> ids);
+
+ private:
+  struct Impl;
+  explicit Client(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace lamella::client

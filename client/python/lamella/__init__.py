@@ -1,0 +1,11 @@
+"""Client of a Lamella server.
+
+    from lamella import Client
+
+    with Client("127.0.0.1:50051") as client:
+        for piece in client.generate("Word: lovely\\nSentiment:", adapter="sentiment"):
+            print(piece, end="")
+"""
+from lamella.client import Adapter, Answer, Client, LamellaError, Model
+
+__all__ = ["Adapter", "Answer", "Client", "LamellaError", "Model"]
