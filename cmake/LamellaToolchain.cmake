@@ -12,7 +12,9 @@ endif()
 
 add_library(lamella_options INTERFACE)
 target_include_directories(lamella_options INTERFACE "${CMAKE_SOURCE_DIR}" "${CMAKE_BINARY_DIR}/gen")
+# Designated initializers leave members at their defaults on purpose.
 target_compile_options(lamella_options INTERFACE -Wall -Wextra -Wpedantic -Wnon-virtual-dtor -Werror
+                                                 -Wno-missing-field-initializers
                                                  -fno-omit-frame-pointer -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   target_compile_options(lamella_options INTERFACE -Wthread-safety -Werror=thread-safety)
