@@ -90,6 +90,9 @@ struct ModelConfig {
 // positive, within limits whose products cannot overflow, and consistent with each other.
 absl::Status ValidateModelConfig(const ModelConfig& config);
 
+// The part of ValidateModelConfig that concerns sizes: parsers ask before they build layers.
+absl::Status ValidateModelSizes(const ModelConfig& config);
+
 // [head_dim / 2]: the angle that one position adds to pair i, in fp32 as transformers computes it:
 // position p rotates by p * result[i], a product rounded to fp32.
 std::vector<float> RopeInverseFrequencies(const RopeConfig& rope, int32_t head_dim);
@@ -106,7 +109,8 @@ std::vector<ExpectedTensor> ExpectedTensors(const ModelConfig& config);
 // The modules that adapters may target.
 BaseSpec MakeBaseSpec(const ModelConfig& config, std::string_view fingerprint);
 
-// One line per fact, sorted, the same for equal configurations: what fingerprints hash.
+// One line per fact that changes what the model computes, sorted: what fingerprints hash. Token ids
+// that end a text are left out.
 std::string CanonicalConfig(const ModelConfig& config);
 
 }  // namespace lamella
