@@ -1,0 +1,78 @@
+"""What every area's proof shares: a row's verdict, the table, the exit code.
+
+A row is a function that takes (quick: bool) and returns a Row. A row that cannot be measured here says why
+and is NOT_RUN; it is never counted as passed.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import Callable, List
+
+PASS, FAIL, INCONCLUSIVE, NOT_RUN = "PASS", "FAIL", "INCONCLUSIVE", "NOT_RUN"
+
+
+@dataclass
+class Row:
+    figure: str
+    goal: str
+    measured: str
+    verdict: str
+
+    @staticmethod
+    def judge(figure: str, goal: str, measured: str, holds: bool) -> "Row":
+        return Row(figure, goal, measured, PASS if holds else FAIL)
+
+    @staticmethod
+    def not_run(figure: str, goal: str, reason: str) -> "Row":
+        return Row(figure, goal, reason, NOT_RUN)
+
+
+def machine() -> str:
+    """Processor, its widest instruction set that matters here, number of cores."""
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        text = f.read()
+    flags = next((line.split(":")[1].split() for line in text.splitlines() if line.startswith("flags")), [])
+    name = next((line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")), "?")
+    isa = next((label for flag, label in (("avx512_bf16", "AVX512_BF16"), ("avx2", "AVX2")) if flag in flags), "baseline")
+    return f"{name}, {text.count('processor')} cores, {isa}, {platform.system()}"
+
+
+def commit() -> str:
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    dirty = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, check=False).stdout.strip()
+    return done.stdout.strip() + (" with changes" if dirty else "")
+
+
+def show(rows: List[Row], area: str, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"area": area, "machine": machine(), "commit": commit(), "date": time.strftime("%Y-%m-%d"),
+                          "rows": [asdict(r) for r in rows]}, indent=1))
+        return
+    print(f"\n{area}, {time.strftime('%Y-%m-%d')}, commit {commit()}, {machine()}\n")
+    print("| figure | goal | measured | verdict |\n|---|---|---|---|")
+    for r in rows:
+        print(f"| {r.figure} | {r.goal} | {r.measured} | {r.verdict} |")
+
+
+def main(area: str, measures: List[Callable[[bool], List[Row]]]) -> None:
+    """Runs every measure and ends the process: 1 if a row FAILs."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    rows: List[Row] = []
+    for measure in measures:
+        begin = time.monotonic()
+        try:
+            rows += measure(arguments.quick)
+        except Exception as error:  # a broken measurement is a failure, not a gap
+            rows.append(Row(measure.__name__, "can be measured", f"{type(error).__name__}: {error}", FAIL))
+        print(f"{measure.__name__}: {time.monotonic() - begin:.1f} s", file=sys.stderr)
+    show(rows, area, arguments.json)
+    sys.exit(1 if any(r.verdict == FAIL for r in rows) else 0)
