@@ -37,7 +37,7 @@ class FolderAdapterStore final : public AdapterStore {
   struct Entry {
     AdapterListing listing;
     PeftConfig config;
-    std::string weights_path;
+    std::string folder;
     std::string weights_sha256;
     FileStamp stamp;  // of the weights when they were validated
   };
@@ -48,7 +48,8 @@ class FolderAdapterStore final : public AdapterStore {
 
   const BaseSpec base_;
   const AdapterLimits limits_;
-  std::map<std::string, Entry, std::less<>> entries_;  // by name
+  std::map<std::string, Entry> entries_;           // by folder name
+  std::map<std::string, std::string> by_version_;  // usable ones: digest -> folder name
 };
 
 }  // namespace lamella

@@ -95,4 +95,7 @@ absl::StatusOr<JsonValue> ParseStrictJson(std::string_view text, const JsonLimit
 // control characters are escaped.
 std::string JsonQuote(std::string_view text);
 
+// `text` for a message about foreign bytes: quoted and cut between characters to about 64 bytes.
+std::string QuoteForMessage(std::string_view text);
+
 }  // namespace lamella
