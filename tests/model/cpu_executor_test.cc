@@ -1,0 +1,168 @@
+#include "server/model/cpu_executor.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "common/base/error.h"
+#include "common/base/reasons.h"
+#include "tests/model/model_fixture.h"
+
+namespace lamella::testing {
+namespace {
+
+using kernels::Isa;
+using kernels::WeightType;
+
+CpuExecutorOptions Options() { return TinyOptions(Isa::kReference, WeightType::kF32); }
+
+void ExpectRefused(const CpuExecutorOptions& options, std::string_view field) {
+  const absl::Status status = options.Validate();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  EXPECT_EQ(ErrorField(status), field);
+  EXPECT_EQ(ErrorReason(status), reasons::kOutOfRange);
+}
+
+TEST(CpuExecutorOptionsTest, ValuesOutOfRangeAreRefusedByName) {
+  EXPECT_TRUE(Options().Validate().ok());
+  CpuExecutorOptions options = Options();
+  options.threads = 0;
+  ExpectRefused(options, "threads");
+  options = Options();
+  options.max_rows = 0;
+  ExpectRefused(options, "max_rows");
+  options = Options();
+  options.max_sequences = options.max_rows + 1;
+  ExpectRefused(options, "max_sequences");
+  options = Options();
+  options.kv_cache_bytes = -1;
+  ExpectRefused(options, "kv_cache_bytes");
+  options = Options();
+  options.max_context_tokens = -1;
+  ExpectRefused(options, "max_context_tokens");
+}
+
+TEST(CpuExecutorTest, CacheWithoutRoomForABlockIsRefused) {
+  const TinySource source(TinyConfig("llama"), 1);
+  CpuExecutorOptions options = Options();
+  options.kv_cache_bytes = 100;
+  const absl::Status status = CpuExecutor::Create(source, options).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ErrorField(status), "kv_cache_bytes");
+}
+
+TEST(CpuExecutorTest, LimitsFollowModelCacheAndOptions) {
+  const TinySource source(TinyConfig("llama"), 1);
+  CpuExecutorOptions options = Options();
+  // One block: 3 layers x (K and V) x 3 heads x 16 x 16 tokens x 4 bytes.
+  options.kv_cache_bytes = 3 * 2 * 3 * 16 * 16 * 4 * 5 + 17;
+  auto executor = MakeExecutor(source, options);
+  EXPECT_EQ(executor->limits().num_blocks, 5);
+  EXPECT_EQ(executor->limits().context_tokens, 80);  // what the cache takes
+  EXPECT_EQ(executor->limits().vocab_size, 67);
+  EXPECT_EQ(executor->kv_cache_bytes(), options.kv_cache_bytes - 17);
+  options.kv_cache_bytes = int64_t{4} << 20;
+  EXPECT_EQ(MakeExecutor(source, options)->limits().context_tokens, 256);  // the model
+  options.max_context_tokens = 50;
+  EXPECT_EQ(MakeExecutor(source, options)->limits().context_tokens, 50);
+}
+
+TEST(CpuExecutorTest, GreedyTakesTheLargestLogit) {
+  const TinySource source(TinyConfig("llama"), 1);
+  const auto executor = MakeExecutor(source, Options());
+  StepDriver driver(executor.get());
+  driver.Add({3, 4, 5});
+  const Feed feed{0, 3, true};
+  const auto output = driver.Step({&feed, 1});
+  ASSERT_TRUE(output.ok());
+  ASSERT_EQ((*output)->sampled.size(), 1U);
+  const auto logits = driver.logits(0);
+  const auto best = std::max_element(logits.begin(), logits.end()) - logits.begin();
+  EXPECT_EQ((*output)->sampled[0].token_id, best);
+  EXPECT_TRUE((*output)->sampled[0].finite);
+}
+
+TEST(CpuExecutorTest, SeedAndPositionDecideADraw) {
+  const TinySource source(TinyConfig("llama"), 1);
+  const auto executor = MakeExecutor(source, Options());
+  const auto draw = [&](uint64_t seed) {
+    StepDriver driver(executor.get());
+    driver.Add({3, 4, 5});
+    std::vector<int32_t> tokens;
+    for (int32_t i = 0; i < 12; ++i) {
+      const SamplingParams sampling{.temperature = 5.0F, .seed = seed};
+      const Feed feed{0, driver.pending(0), true, sampling};
+      const auto output = driver.Step({&feed, 1});
+      tokens.push_back((*output)->sampled[0].token_id);
+      driver.Append(0, tokens.back());
+    }
+    return tokens;
+  };
+  EXPECT_EQ(draw(1), draw(1));
+  EXPECT_NE(draw(1), draw(2));
+}
+
+TEST(CpuExecutorTest, OneNonFiniteRowLeavesItsNeighboursAlone) {
+  TinySource source(TinyConfig("llama"), 1);
+  // Token 9 embeds as NaN; the head is a matrix of its own, so only rows that saw it are hit.
+  ModelConfig config = TinyConfig("linear_rope_untied");
+  TinySource poisoned(config, 1);
+  poisoned.mutable_values("model.embed_tokens.weight")[9 * 48] =
+      std::numeric_limits<float>::quiet_NaN();
+  const auto executor = MakeExecutor(poisoned, Options());
+  const std::vector<int32_t> good{3, 4, 5};
+  const auto alone = LogitsAlone(executor.get(), good, nullptr, 1, 64);
+
+  StepDriver driver(executor.get());
+  driver.Add({3, 9, 5});
+  driver.Add(good);
+  const std::vector<Feed> feeds{{0, 3, true}, {1, 3, true}};
+  const auto output = driver.Step(feeds);
+  ASSERT_TRUE(output.ok());
+  EXPECT_FALSE((*output)->sampled[0].finite);
+  EXPECT_TRUE((*output)->sampled[1].finite);
+  const auto logits = driver.logits(1);
+  EXPECT_EQ(std::vector<float>(logits.begin(), logits.end()), alone.back());
+}
+
+TEST(CpuExecutorTest, BlocksOfANonFiniteSequenceCanBeReused) {
+  ModelConfig config = TinyConfig("linear_rope_untied");
+  TinySource poisoned(config, 1);
+  poisoned.mutable_values("model.embed_tokens.weight")[9 * 48] =
+      std::numeric_limits<float>::quiet_NaN();
+  const auto executor = MakeExecutor(poisoned, Options());
+  const std::vector<int32_t> good{3, 4, 5};
+  const auto before = LogitsAlone(executor.get(), good, nullptr, 1, 64);
+  LogitsAlone(executor.get(), std::vector<int32_t>(15, 9), nullptr, 1, 64);
+  // The same blocks again: positions 3 to 14 of them still hold NaN.
+  EXPECT_EQ(LogitsAlone(executor.get(), good, nullptr, 1, 64), before);
+}
+
+TEST(CpuExecutorTest, WaitWithoutLaunchIsAnError) {
+  const TinySource source(TinyConfig("llama"), 1);
+  const auto executor = MakeExecutor(source, Options());
+  StepOutput output;
+  EXPECT_EQ(executor->Wait(&output).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST(CpuExecutorTest, LogitsComeOnlyWhenWanted) {
+  const TinySource source(TinyConfig("llama"), 1);
+  const auto executor = MakeExecutor(source, Options());
+  const std::vector<int32_t> table{0};
+  StepInput input;
+  input.token_ids = {3, 4};
+  SequenceRows rows;
+  rows.row_count = 2;
+  rows.block_table = table;
+  rows.sample = true;
+  input.sequences.push_back(rows);
+  StepOutput output;
+  executor->Launch(input);
+  ASSERT_TRUE(executor->Wait(&output).ok());
+  EXPECT_EQ(output.sampled.size(), 1U);
+  EXPECT_TRUE(output.logits.empty());
+}
+
+}  // namespace
+}  // namespace lamella::testing
