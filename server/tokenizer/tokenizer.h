@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +28,18 @@ struct Encoding {
   std::vector<Range> offsets;
 };
 
+// The text of a list of ids that grows. Belongs to one owner; what it came from outlives it.
+class DecodeSession {
+ public:
+  virtual ~DecodeSession() = default;
+
+  // What `id` adds to the text: whole characters only, and never text that a later id would change.
+  // What must wait for its successors comes with them.
+  virtual std::string Append(int32_t id) = 0;
+  // What still waits; nothing follows afterwards. All answers together equal Tokenizer::Decode.
+  virtual std::string Flush() = 0;
+};
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
@@ -38,6 +51,12 @@ class Tokenizer {
   // Whole text of `ids`, with malformed UTF-8 replaced by U+FFFD as the reference tokenizers do.
   // Ids outside the vocabulary are skipped.
   virtual std::string Decode(std::span<const int32_t> ids, bool skip_special_tokens) const = 0;
+
+  // As Decode, id by id. Null if the text of a list is that of its ids one after the other, so that
+  // no state is needed; callers use IncrementalDecoder, which knows both cases.
+  virtual std::unique_ptr<DecodeSession> NewDecodeSession(bool /*skip_special_tokens*/) const {
+    return nullptr;
+  }
 
   // The vocabulary's own spelling of one id, such as "Ġthe" or "▁the"; empty if there is no such
   // id.
