@@ -6,6 +6,15 @@ namespace {
 
 constexpr Isa kAllIsas[] = {Isa::kReference, Isa::kAvx2, Isa::kAvx512Bf16};
 
+// __builtin_cpu_supports also asks whether the operating system saves the registers.
+bool HasAvx2() {
+#if defined(LAMELLA_KERNELS_AVX2)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 bool IsaAvailable(Isa isa) { return GetKernelTable(isa, WeightType::kBF16) != nullptr; }
@@ -41,7 +50,18 @@ bool ParseIsa(std::string_view name, Isa* isa) {
 }
 
 const KernelTable* GetKernelTable(Isa isa, WeightType weight_type) {
-  return isa == Isa::kReference ? &ReferenceTable(weight_type) : nullptr;
+  switch (isa) {
+    case Isa::kReference:
+      return &ReferenceTable(weight_type);
+    case Isa::kAvx2:
+#if defined(LAMELLA_KERNELS_AVX2)
+      if (HasAvx2()) return &Avx2Table(weight_type);
+#endif
+      return nullptr;
+    case Isa::kAvx512Bf16:
+      return nullptr;
+  }
+  return nullptr;
 }
 
 }  // namespace lamella::kernels

@@ -7,5 +7,8 @@
 namespace lamella::kernels {
 
 const KernelTable& ReferenceTable(WeightType weight_type);
+#if defined(LAMELLA_KERNELS_AVX2)
+const KernelTable& Avx2Table(WeightType weight_type);
+#endif
 
 }  // namespace lamella::kernels

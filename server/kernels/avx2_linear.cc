@@ -1,0 +1,128 @@
+// Linear layers on AVX2+FMA. Weights are packed [ceil(n / 16)][k][16], activations per row tile
+// [k][rows of the tile]. Rows are split evenly into tiles of at most 6: 8 rows are 4 + 4, which
+// changes no bit since rows never meet.
+#include "server/kernels/avx2_epilogue.h"
+#include "server/kernels/avx2_kernels.h"
+#include "server/kernels/avx2_tile.h"
+#include "server/kernels/row_tiles.h"
+
+namespace lamella::kernels::avx2 {
+namespace {
+
+// Lines of the next column tile that one row tile's pass asks for while it computes.
+struct Prefetch {
+  const char* next;
+  int64_t lines;
+};
+
+constexpr int64_t kLineBytes = 64;
+constexpr int kAheadBytes = 1024;
+constexpr int64_t kStepsPerPrefetch = 32;  // k steps between two bursts of prefetches
+
+template <typename T, int R, int C, int kAhead>
+LAMELLA_KERNEL_INLINE void RunTiles(const LinearArgs& args, const float* x, int64_t row_begin,
+                                    int64_t tile, Prefetch prefetch, Terms& terms) {
+  const T* w[C];
+  LAMELLA_UNROLL
+  for (int c = 0; c < C; ++c) {
+    w[c] = static_cast<const T*>(args.packed_w) + (tile + c) * args.k * kColumnTile;
+  }
+  const int64_t bursts = CeilDiv(args.k, kStepsPerPrefetch);
+  const int64_t lines_per_burst = CeilDiv(prefetch.lines, bursts);
+  Tile<R, C> acc;
+  Clear(acc);
+  for (int64_t k = 0; k < args.k; k += kStepsPerPrefetch) {
+    for (int64_t i = 0; i < lines_per_burst; ++i) {
+      _mm_prefetch(prefetch.next, _MM_HINT_T1);
+      prefetch.next += kLineBytes;
+    }
+    const int64_t steps = args.k - k < kStepsPerPrefetch ? args.k - k : kStepsPerPrefetch;
+    Accumulate<T, R, C, kAhead>({x + k * R, 1, R}, w, kColumnTile, steps, acc);
+    LAMELLA_UNROLL
+    for (int c = 0; c < C; ++c) w[c] += steps * kColumnTile;
+  }
+  LAMELLA_UNROLL
+  for (int c = 0; c < C; ++c) Finish<T, R, C>(args, row_begin, tile + c, c, acc, terms);
+}
+
+// All rows fit into one row tile: several column tiles at once keep enough chains in flight that
+// the latency of an addition is hidden and the memory bus is the limit.
+template <typename T, int R, int C>
+void FewRows(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+  const float* x = static_cast<const float*>(args.packed_x);
+  Terms terms(args);
+  int64_t tile = tile_begin;
+  for (; tile + C <= tile_end; tile += C) {
+    terms.Restart();
+    RunTiles<T, R, C, kAheadBytes>(args, x, 0, tile, {nullptr, 0}, terms);
+  }
+  for (; C > 1 && tile < tile_end; ++tile) {
+    terms.Restart();
+    RunTiles<T, R, 1, kAheadBytes>(args, x, 0, tile, {nullptr, 0}, terms);
+  }
+}
+
+template <typename T>
+void RunRowTile(const LinearArgs& args, const RowTile& rows, int64_t tile, Prefetch prefetch,
+                Terms& terms) {
+  const float* x = static_cast<const float*>(args.packed_x) + rows.begin * args.k;
+  switch (rows.count) {
+    case 3:
+      return RunTiles<T, 3, 1, 0>(args, x, rows.begin, tile, prefetch, terms);
+    case 4:
+      return RunTiles<T, 4, 1, 0>(args, x, rows.begin, tile, prefetch, terms);
+    case 5:
+      return RunTiles<T, 5, 1, 0>(args, x, rows.begin, tile, prefetch, terms);
+    default:
+      return RunTiles<T, 6, 1, 0>(args, x, rows.begin, tile, prefetch, terms);
+  }
+}
+
+// The column tile stays in the cache while every row tile passes over it, and the next one is
+// fetched meanwhile.
+template <typename T>
+void ManyRows(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+  const int64_t row_tiles = RowTileCount(args.rows, kMaxRows);
+  const int64_t tile_lines = args.k * kColumnTile * static_cast<int64_t>(sizeof(T)) / kLineBytes;
+  const int64_t lines = CeilDiv(tile_lines, row_tiles);
+  Terms terms(args);
+  for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
+    const T* next_tile = static_cast<const T*>(args.packed_w) + (tile + 1) * args.k * kColumnTile;
+    const char* next = reinterpret_cast<const char*>(next_tile);
+    const bool last = tile + 1 == tile_end;
+    terms.Restart();
+    for (int64_t i = 0; i < row_tiles; ++i) {
+      const Prefetch prefetch = {next + i * lines * kLineBytes, last ? 0 : lines};
+      RunRowTile<T>(args, SplitRows(args.rows, kMaxRows, i), tile, prefetch, terms);
+    }
+  }
+}
+
+}  // namespace
+
+template <typename T>
+void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+  switch (args.rows) {
+    case 0:
+      return;
+    case 1:
+      return FewRows<T, 1, 4>(args, tile_begin, tile_end);
+    case 2:
+      return FewRows<T, 2, 2>(args, tile_begin, tile_end);
+    case 3:
+      return FewRows<T, 3, 1>(args, tile_begin, tile_end);
+    case 4:
+      return FewRows<T, 4, 1>(args, tile_begin, tile_end);
+    case 5:
+      return FewRows<T, 5, 1>(args, tile_begin, tile_end);
+    case 6:
+      return FewRows<T, 6, 1>(args, tile_begin, tile_end);
+    default:
+      return ManyRows<T>(args, tile_begin, tile_end);
+  }
+}
+
+template void Linear<float>(const LinearArgs&, int64_t, int64_t);
+template void Linear<BF16>(const LinearArgs&, int64_t, int64_t);
+
+}  // namespace lamella::kernels::avx2

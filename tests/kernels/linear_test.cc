@@ -1,0 +1,190 @@
+// Linear layers, packing and low-rank terms of every table against the reference.
+//
+// Tolerance: the reference sums in double, so what differs is rounding of float sums (and, where a
+// table says so, of activations). Inputs are uniform in [-1, 1]: the error of a float chain over k
+// products grows with sqrt(k) times the size of its partial sums, sqrt(k) / 3.
+#include <algorithm>
+
+#include "server/kernels/bf16.h"
+#include "tests/kernels/kernel_testing.h"
+
+namespace lamella::kernels {
+namespace {
+
+using testing::LinearProblem;
+using testing::NanBytes;
+using testing::Near;
+using testing::RandomFloats;
+using testing::RunLinear;
+using testing::RunShrink;
+using testing::SameBits;
+using testing::SegmentSpec;
+
+float Tolerance(const KernelTable& table, int64_t k, int32_t rank = 0) {
+  const auto terms = static_cast<float>(k);
+  // A low-rank term multiplies sums over k again.
+  const float size = std::sqrt(terms) * (1.0f + 0.5f * std::sqrt(static_cast<float>(rank)));
+  const float float_error = 1e-6f + 2e-7f * size * std::sqrt(terms + static_cast<float>(rank));
+  const bool rounds_activations =
+      table.isa == Isa::kAvx512Bf16 && table.weight_type == WeightType::kBF16;
+  return float_error + (rounds_activations ? size * 0x1p-8f : 0.0f);
+}
+
+class LinearTest : public testing::TableTest {};
+
+TEST_P(LinearTest, MatchesReferenceForOddSizes) {
+  for (int64_t n : {1, 15, 16, 17, 33, 64, 100}) {
+    for (int64_t k : {1, 2, 3, 15, 16, 31, 33, 100, 513}) {
+      for (int64_t rows : {1, 2, 3, 4, 5, 6, 7, 13}) {
+        const LinearProblem problem = {.rows = rows, .n = n, .k = k, .with_bias = n % 2 == 1};
+        ASSERT_TRUE(
+            Near(RunLinear(table(), problem), RunLinear(oracle(), problem), Tolerance(table(), k)))
+            << n << " " << k << " " << rows;
+      }
+    }
+  }
+}
+
+TEST_P(LinearTest, MatchesReferenceFromOneRowTo300) {
+  for (int64_t rows :
+       {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 16, 17, 24, 31, 32, 48, 64, 100, 150, 299, 300}) {
+    const LinearProblem problem = {.rows = rows, .n = 40, .k = 130};
+    ASSERT_TRUE(
+        Near(RunLinear(table(), problem), RunLinear(oracle(), problem), Tolerance(table(), 130)))
+        << rows;
+  }
+}
+
+TEST_P(LinearTest, MatchesReferenceForRealSizes) {
+  const LinearProblem problem = {.rows = 9, .n = 96, .k = 4096, .segments = {{2, 7, 16, 1}}};
+  ASSERT_TRUE(Near(RunLinear(table(), problem), RunLinear(oracle(), problem),
+                   Tolerance(table(), 4096, 16)));
+}
+
+TEST_P(LinearTest, MatchesReferenceForRanks1To256) {
+  for (int32_t rank : {1, 2, 3, 4, 5, 7, 8, 12, 16, 31, 64, 100, 128, 255, 256}) {
+    const LinearProblem problem = {.rows = 5,
+                                   .n = 33,
+                                   .k = 40,
+                                   .with_bias = true,
+                                   .segments = {{0, 3, rank, 1}, {4, 5, rank, 2}}};
+    ASSERT_TRUE(Near(RunLinear(table(), problem), RunLinear(oracle(), problem),
+                     Tolerance(table(), 40, rank)))
+        << rank;
+  }
+}
+
+TEST_P(LinearTest, MatchesReferenceForSegmentsOfAllShapes) {
+  const std::vector<std::vector<SegmentSpec>> shapes = {
+      {{0, 20, 8, 1}},                                                // one adapter
+      {{3, 3, 8, 1}, {5, 6, 4, 2}},                                   // empty, one row
+      {{0, 1, 3, 1}, {1, 2, 5, 2}, {2, 3, 200, 3}, {3, 4, 1, 4}},     // all distinct
+      {{0, 7, 16, 1}, {7, 8, 2, 2}, {8, 15, 9, 3}, {19, 20, 16, 1}},  // across row tiles
+      {{0, 2, 4, 1}, {2, 4, 4, 2}, {4, 6, 4, 3}, {6, 9, 4, 4}, {9, 14, 4, 5}},
+      {{0, 0, 4, 1}, {20, 20, 4, 2}},
+  };
+  for (const auto& segments : shapes) {
+    const LinearProblem problem = {
+        .rows = 20, .n = 50, .k = 48, .with_bias = true, .segments = segments};
+    ASSERT_TRUE(Near(RunLinear(table(), problem), RunLinear(oracle(), problem),
+                     Tolerance(table(), 48, 200)));
+  }
+}
+
+// Values that a table must neither read for another row nor multiply by a padding zero.
+TEST_P(LinearTest, NanStaysInItsRow) {
+  constexpr int64_t kRows = 9;
+  constexpr int64_t kN = 20;
+  constexpr int64_t kK = 19;
+  std::vector<float> x = RandomFloats(kRows * kK, 1);
+  x[4 * kK + 7] = testing::kNan;
+  const std::vector<float> w = RandomFloats(kN * kK, 2);
+  std::vector<std::byte> packed_w = NanBytes(table().packed_linear_bytes(kN, kK));
+  table().pack_linear(w.data(), 0, kN, kN, kK, packed_w.data());
+  std::vector<std::byte> packed_x = NanBytes(table().packed_rows_bytes(kRows, kK));
+  table().pack_rows(x.data(), kK, kRows, kK, 0, (kRows + table().row_tile - 1) / table().row_tile,
+                    packed_x.data());
+  std::vector<float> y(kRows * kN);
+  table().linear({.packed_x = packed_x.data(),
+                  .rows = kRows,
+                  .packed_w = packed_w.data(),
+                  .n = kN,
+                  .k = kK,
+                  .y = y.data(),
+                  .ldy = kN},
+                 0, 2);
+  for (int64_t i = 0; i < kRows * kN; ++i) EXPECT_EQ(std::isnan(y[i]), i / kN == 4) << i;
+}
+
+TEST_P(LinearTest, UnpackReturnsRoundedWeights) {
+  constexpr int64_t kN = 35;
+  constexpr int64_t kK = 21;
+  const std::vector<float> w = RandomFloats(kN * kK, 3);
+  std::vector<std::byte> packed = NanBytes(table().packed_linear_bytes(kN, kK));
+  // In two ranges, out of order.
+  table().pack_linear(w.data() + 16 * kK, 16, kN - 16, kN, kK, packed.data());
+  table().pack_linear(w.data(), 0, 16, kN, kK, packed.data());
+  for (int64_t row = 0; row < kN; ++row) {
+    std::vector<float> out(kK);
+    table().unpack_row(packed.data(), kN, kK, row, out.data());
+    for (int64_t i = 0; i < kK; ++i) {
+      const float expected = w[row * kK + i];
+      EXPECT_EQ(out[i], table().weight_type == WeightType::kF32 ? expected
+                                                                : ToFloat(RoundToBF16(expected)));
+    }
+  }
+}
+
+// One-element factors make every term visible: y = x w + bias + v b, scale inside b.
+TEST_P(LinearTest, KnownAnswer) {
+  std::vector<std::byte> w = NanBytes(table().packed_linear_bytes(1, 2));
+  const float weights[] = {2, 3};
+  table().pack_linear(weights, 0, 1, 1, 2, w.data());
+  std::vector<std::byte> x = NanBytes(table().packed_rows_bytes(1, 2));
+  const float row[] = {5, 7};
+  table().pack_rows(row, 2, 1, 2, 0, 1, x.data());
+  std::vector<std::byte> b = NanBytes(table().lora_b_bytes(1, 1));
+  const float factor[] = {4};
+  table().pack_lora_b(factor, 1, 1, 0.25f, b.data());
+  const float v[] = {100};
+  const LoraTerm term = {.row_begin = 0, .row_end = 1, .rank = 1, .b = b.data(), .v = v, .ldv = 1};
+  const float bias[] = {1000};
+  float y = 0;
+  table().linear({.packed_x = x.data(),
+                  .rows = 1,
+                  .packed_w = w.data(),
+                  .n = 1,
+                  .k = 2,
+                  .bias = bias,
+                  .lora = &term,
+                  .lora_count = 1,
+                  .y = &y,
+                  .ldy = 1},
+                 0, 1);
+  EXPECT_EQ(y, 10 + 21 + 1000 + 100);
+}
+
+TEST_P(LinearTest, AdapterBytesAreTrueRank) {
+  EXPECT_EQ(table().lora_a_bytes(5, 30), 5 * 30 * table().element_bytes);
+  EXPECT_EQ(table().lora_b_bytes(30, 5), 32 * 5 * table().element_bytes);
+}
+
+TEST_P(LinearTest, ShrinkMatchesReference) {
+  for (int64_t k : {1, 7, 8, 15, 16, 17, 64, 250, 2048}) {
+    for (int32_t rank : {1, 2, 3, 4, 5, 6, 7, 8, 17, 256}) {
+      for (int64_t rows : {0, 1, 2, 3, 4, 5, 7}) {
+        if (k > 250 && rank > 17) continue;
+        const std::vector<float> x = RandomFloats((rows + 1) * k, 5);
+        const std::vector<float> a = RandomFloats(rank * k, 6);
+        ASSERT_TRUE(Near(RunShrink(table(), x, k, {1, rows + 1}, a, rank),
+                         RunShrink(oracle(), x, k, {1, rows + 1}, a, rank), Tolerance(oracle(), k)))
+            << k << " " << rank << " " << rows;
+      }
+    }
+  }
+}
+
+LAMELLA_INSTANTIATE_TABLES(LinearTest);
+
+}  // namespace
+}  // namespace lamella::kernels
