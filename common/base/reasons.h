@@ -44,6 +44,7 @@ inline constexpr char kOutOfRange[] = "OUT_OF_RANGE";
 inline constexpr char kTooMany[] = "TOO_MANY";
 inline constexpr char kCannotFit[] = "CANNOT_FIT";
 inline constexpr char kNotImplemented[] = "NOT_IMPLEMENTED";
+inline constexpr char kMalformedRequest[] = "MALFORMED_REQUEST";
 
 // The running server.
 inline constexpr char kQueueFull[] = "QUEUE_FULL";

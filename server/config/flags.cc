@@ -1,0 +1,248 @@
+#include "server/config/flags.h"
+
+#include <absl/flags/commandlineflag.h>
+#include <absl/flags/flag.h>
+#include <absl/flags/reflection.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/string_view.h"
+#include "common/base/error.h"
+#include "common/base/reasons.h"
+#include "common/base/status_macros.h"
+#include "server/config/byte_size.h"
+
+namespace lamella {
+namespace {
+
+// A flag that is a number of bytes, with suffixes.
+struct Bytes {
+  int64_t value = 0;
+};
+
+// A flag that is one of a few words.
+template <typename E, size_t N>
+using Words = std::array<std::pair<const char*, E>, N>;
+
+template <typename E, size_t N>
+bool ParseWord(absl::string_view text, const Words<E, N>& words, E* out, std::string* error) {
+  for (const auto& [word, value] : words) {
+    if (text != word) continue;
+    *out = value;
+    return true;
+  }
+  *error = absl::StrCat("must be one of ",
+                        absl::StrJoin(words, ", ", [](std::string* s, const auto& entry) {
+                          s->append(entry.first);
+                        }));
+  return false;
+}
+
+template <typename E, size_t N>
+std::string WordOf(E value, const Words<E, N>& words) {
+  const auto* found = std::find_if(words.begin(), words.end(),
+                                   [&](const auto& entry) { return entry.second == value; });
+  return found == words.end() ? "" : found->first;
+}
+
+constexpr Words<DtypeOption, 2> kDtypes = {
+    {{"bf16", DtypeOption::kBf16}, {"float32", DtypeOption::kFloat32}}};
+constexpr Words<IsaOption, 4> kIsas = {{{"auto", IsaOption::kAuto},
+                                        {"reference", IsaOption::kReference},
+                                        {"avx2", IsaOption::kAvx2},
+                                        {"avx512_bf16", IsaOption::kAvx512Bf16}}};
+constexpr Words<LogFormatOption, 2> kLogFormats = {
+    {{"text", LogFormatOption::kText}, {"json", LogFormatOption::kJson}}};
+
+}  // namespace
+
+// Found by argument-dependent lookup, so not in the unnamed namespace.
+bool AbslParseFlag(absl::string_view text, DtypeOption* out, std::string* error) {
+  return ParseWord(text, kDtypes, out, error);
+}
+std::string AbslUnparseFlag(DtypeOption value) { return WordOf(value, kDtypes); }
+bool AbslParseFlag(absl::string_view text, IsaOption* out, std::string* error) {
+  return ParseWord(text, kIsas, out, error);
+}
+std::string AbslUnparseFlag(IsaOption value) { return WordOf(value, kIsas); }
+bool AbslParseFlag(absl::string_view text, LogFormatOption* out, std::string* error) {
+  return ParseWord(text, kLogFormats, out, error);
+}
+std::string AbslUnparseFlag(LogFormatOption value) { return WordOf(value, kLogFormats); }
+
+namespace {
+
+bool AbslParseFlag(absl::string_view text, Bytes* out, std::string* error) {
+  const auto bytes = ParseByteSize(std::string_view(text.data(), text.size()));
+  if (bytes.has_value()) out->value = *bytes;
+  if (!bytes.has_value()) *error = "must be a number of bytes such as 1048576, 512MiB or 2GiB";
+  return bytes.has_value();
+}
+std::string AbslUnparseFlag(const Bytes& bytes) { return FormatByteSize(bytes.value); }
+
+}  // namespace
+}  // namespace lamella
+
+using lamella::ServerConfig;
+
+ABSL_FLAG(std::string, model, "",
+          "The base model: a .gguf file or a Hugging Face folder. Required.");
+ABSL_FLAG(lamella::DtypeOption, dtype, ServerConfig().model.dtype,
+          "Type of weights, keys, values and adapters in memory: bf16 or float32.");
+ABSL_FLAG(lamella::IsaOption, isa, ServerConfig().model.isa,
+          "Kernels: auto (the best of this processor), reference, avx2 or avx512_bf16.");
+ABSL_FLAG(int32_t, threads, ServerConfig().model.threads, "Compute threads; 0: one for each core.");
+ABSL_FLAG(lamella::Bytes, kv_cache_bytes, {ServerConfig().model.kv_cache_bytes},
+          "Memory for the keys and values of all sequences.");
+ABSL_FLAG(std::string, adapters_dir, "",
+          "Folder with one PEFT adapter in each sub-folder. Empty: the base only.");
+ABSL_FLAG(lamella::Bytes, adapter_cache_bytes, {ServerConfig().adapters.cache_bytes},
+          "Memory for adapters; the least recently used ones make room.");
+ABSL_FLAG(int32_t, max_rows_per_step, ServerConfig().batch.max_rows_per_step,
+          "Tokens that one step computes at most.");
+ABSL_FLAG(int32_t, max_sequences, ServerConfig().batch.max_sequences,
+          "Requests that are computed at one time at most.");
+ABSL_FLAG(int32_t, max_queued_requests, ServerConfig().batch.max_queued_requests,
+          "Accepted requests that wait at most; more are refused.");
+ABSL_FLAG(std::string, listen, ServerConfig().listen.address, "HOST:PORT for gRPC; port 0: any.");
+ABSL_FLAG(std::string, metrics_listen, ServerConfig().listen.metrics_address,
+          "HOST:PORT for Prometheus metrics over HTTP. Empty: off.");
+ABSL_FLAG(bool, enable_reflection, ServerConfig().listen.enable_reflection,
+          "Serve gRPC reflection.");
+ABSL_FLAG(bool, insecure_allow_remote, ServerConfig().listen.insecure_allow_remote,
+          "Listen on other than loopback addresses, although callers are not authenticated.");
+ABSL_FLAG(absl::Duration, drain_grace, ServerConfig().drain_grace,
+          "How long running requests may go on after SIGTERM.");
+ABSL_FLAG(lamella::LogFormatOption, log_format, ServerConfig().log_format,
+          "Log lines as text or json.");
+
+namespace lamella {
+namespace {
+
+constexpr std::array<const char*, 16> kFlagNames = {"model",
+                                                    "dtype",
+                                                    "isa",
+                                                    "threads",
+                                                    "kv_cache_bytes",
+                                                    "adapters_dir",
+                                                    "adapter_cache_bytes",
+                                                    "max_rows_per_step",
+                                                    "max_sequences",
+                                                    "max_queued_requests",
+                                                    "listen",
+                                                    "metrics_listen",
+                                                    "enable_reflection",
+                                                    "insecure_allow_remote",
+                                                    "drain_grace",
+                                                    "log_format"};
+
+std::string Dashed(absl::string_view name) { return absl::StrReplaceAll(name, {{"_", "-"}}); }
+
+absl::Status BadFlag(const std::string& flag, absl::string_view complaint) {
+  return MakeError(absl::StatusCode::kInvalidArgument, reasons::kInvalidFlag, flag,
+                   absl::StrCat("--", flag, ": ", complaint));
+}
+
+absl::CommandLineFlag* FindOwn(const std::string& name) {
+  const auto known = std::find(kFlagNames.begin(), kFlagNames.end(), name);
+  return known == kFlagNames.end() ? nullptr : absl::FindCommandLineFlag(name);
+}
+
+absl::Status SetFlag(const std::string& name, const std::string& value) {
+  std::string error;
+  if (FindOwn(name)->ParseFrom(value, &error)) return absl::OkStatus();
+  // Abseil repeats the flag and the value in a sentence of its own; ours comes after it.
+  const size_t own = error.rfind("; ");
+  const std::string hint = own == std::string::npos ? "" : error.substr(own + 1);
+  return BadFlag(Dashed(name),
+                 absl::StrCat("cannot be \"", value, "\"", hint.empty() ? "" : ":", hint));
+}
+
+// Sets the flag that argv[*i] names and moves *i behind what it used.
+absl::Status ParseOne(int argc, const char* const* argv, int* i) {
+  const std::string argument = argv[(*i)++];
+  if (!absl::StartsWith(argument, "--") || argument.size() == 2) {
+    return MakeError(absl::StatusCode::kInvalidArgument, reasons::kInvalidFlag, argument,
+                     absl::StrCat("unexpected argument \"", argument, "\"; see --help"));
+  }
+  const size_t equals = argument.find('=');
+  const std::string name = absl::StrReplaceAll(
+      argument.substr(2, equals == std::string::npos ? equals : equals - 2), {{"-", "_"}});
+  absl::CommandLineFlag* flag = FindOwn(name);
+  if (flag == nullptr && equals == std::string::npos && absl::StartsWith(name, "no")) {
+    absl::CommandLineFlag* negated = FindOwn(name.substr(2));
+    if (negated != nullptr && negated->IsOfType<bool>()) return SetFlag(name.substr(2), "false");
+  }
+  if (flag == nullptr) return BadFlag(Dashed(name), "there is no such flag; see --help");
+  if (equals != std::string::npos) return SetFlag(name, argument.substr(equals + 1));
+  if (flag->IsOfType<bool>()) return SetFlag(name, "true");
+  if (*i >= argc) return BadFlag(Dashed(name), "needs a value");
+  return SetFlag(name, argv[(*i)++]);
+}
+
+ServerConfig ConfigFromFlags() {
+  ServerConfig config;
+  config.model.path = absl::GetFlag(FLAGS_model);
+  config.model.dtype = absl::GetFlag(FLAGS_dtype);
+  config.model.isa = absl::GetFlag(FLAGS_isa);
+  config.model.threads = absl::GetFlag(FLAGS_threads);
+  config.model.kv_cache_bytes = absl::GetFlag(FLAGS_kv_cache_bytes).value;
+  config.adapters.dir = absl::GetFlag(FLAGS_adapters_dir);
+  config.adapters.cache_bytes = absl::GetFlag(FLAGS_adapter_cache_bytes).value;
+  config.batch.max_rows_per_step = absl::GetFlag(FLAGS_max_rows_per_step);
+  config.batch.max_sequences = absl::GetFlag(FLAGS_max_sequences);
+  config.batch.max_queued_requests = absl::GetFlag(FLAGS_max_queued_requests);
+  config.listen.address = absl::GetFlag(FLAGS_listen);
+  config.listen.metrics_address = absl::GetFlag(FLAGS_metrics_listen);
+  config.listen.enable_reflection = absl::GetFlag(FLAGS_enable_reflection);
+  config.listen.insecure_allow_remote = absl::GetFlag(FLAGS_insecure_allow_remote);
+  config.drain_grace = absl::GetFlag(FLAGS_drain_grace);
+  config.log_format = absl::GetFlag(FLAGS_log_format);
+  return config;
+}
+
+}  // namespace
+
+absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) {
+  CommandLine line;
+  for (int i = 1; i < argc;) {
+    const std::string_view argument = argv[i];
+    if (argument == "--help" || argument == "-h") line.action = CommandLine::Action::kPrintHelp;
+    if (argument == "--version") line.action = CommandLine::Action::kPrintVersion;
+    if (line.action != CommandLine::Action::kServe) return line;
+    RETURN_IF_ERROR(ParseOne(argc, argv, &i));
+  }
+  line.config = ConfigFromFlags();
+  RETURN_IF_ERROR(line.config.Validate());
+  return line;
+}
+
+std::string FlagsHelp() {
+  std::string help;
+  for (const char* name : kFlagNames) {
+    const absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
+    absl::StrAppend(&help, "  --", Dashed(name), "\n      ", flag->Help());
+    const std::string value = flag->DefaultValue();
+    absl::StrAppend(&help, value.empty() ? "" : " Default: ", value, value.empty() ? "\n" : ".\n");
+  }
+  absl::StrAppend(&help, "  --version\n      Print the version.\n");
+  return help;
+}
+
+void ResetFlags() {
+  for (const char* name : kFlagNames) {
+    absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
+    std::string error;
+    flag->ParseFrom(flag->DefaultValue(), &error);
+  }
+}
+
+}  // namespace lamella

@@ -1,0 +1,97 @@
+#include "server/config/server_config.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/error.h"
+#include "common/base/reasons.h"
+#include "common/base/status_macros.h"
+
+namespace lamella {
+namespace {
+
+constexpr int32_t kMaxThreads = 256;
+constexpr int64_t kMaxBytes = int64_t{1} << 46;
+constexpr int32_t kMaxRowsPerStep = 1 << 16;
+constexpr int32_t kMaxSequences = 1 << 12;
+constexpr int32_t kMaxQueuedRequests = 1 << 20;
+
+absl::Status BadFlag(std::string_view flag, const std::string& complaint) {
+  return MakeError(absl::StatusCode::kInvalidArgument, reasons::kInvalidFlag, flag,
+                   absl::StrCat("--", std::string(flag), ": ", complaint));
+}
+
+absl::Status CheckRange(std::string_view flag, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return BadFlag(flag, absl::StrCat("must be in [", low, ", ", high, "], got ", value));
+}
+
+absl::Status CheckAddress(std::string_view flag, const std::string& address, bool allow_remote) {
+  HostPort parsed;
+  const absl::Status status = ParseHostPort(address, &parsed);
+  if (!status.ok()) return BadFlag(flag, std::string(status.message()));
+  if (allow_remote || IsLoopback(parsed.host)) return absl::OkStatus();
+  return BadFlag(flag, absl::StrCat("must be a loopback address unless --insecure-allow-remote is "
+                                    "given, since callers are not authenticated; got ",
+                                    address));
+}
+
+bool IsDottedLoopback(std::string_view host) {
+  const std::vector<std::string> parts =
+      absl::StrSplit(absl::string_view(host.data(), host.size()), '.');
+  if (parts.size() != 4 || parts[0] != "127") return false;
+  return std::all_of(parts.begin(), parts.end(), [](const std::string& part) {
+    uint32_t number = 0;
+    return absl::SimpleAtoi(part, &number) && number <= 255;
+  });
+}
+
+}  // namespace
+
+absl::Status ParseHostPort(std::string_view address, HostPort* out) {
+  const size_t colon = address.rfind(':');
+  std::string host(address.substr(0, colon == std::string_view::npos ? 0 : colon));
+  const bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (brackets) host = host.substr(1, host.size() - 2);
+  const bool bare_ipv6 = !brackets && host.find(':') != std::string::npos;
+  const std::string port(colon == std::string_view::npos ? "" : address.substr(colon + 1));
+  uint32_t number = 0;
+  if (host.empty() || bare_ipv6 || !absl::SimpleAtoi(port, &number) || number > 65535) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("must be HOST:PORT, got \"", std::string(address), "\""));
+  }
+  *out = {.host = host, .port = static_cast<int32_t>(number)};
+  return absl::OkStatus();
+}
+
+bool IsLoopback(std::string_view host) {
+  return host == "localhost" || host == "::1" || IsDottedLoopback(host);
+}
+
+absl::Status ServerConfig::Validate() const {
+  if (model.path.empty()) return BadFlag("model", "is required: a .gguf file or a model folder");
+  RETURN_IF_ERROR(CheckRange("threads", model.threads, 0, kMaxThreads));
+  RETURN_IF_ERROR(CheckRange("kv-cache-bytes", model.kv_cache_bytes, 1 << 20, kMaxBytes));
+  RETURN_IF_ERROR(CheckRange("adapter-cache-bytes", adapters.cache_bytes, 0, kMaxBytes));
+  RETURN_IF_ERROR(CheckRange("max-rows-per-step", batch.max_rows_per_step, 1, kMaxRowsPerStep));
+  // Each running sequence may need a row in every step.
+  RETURN_IF_ERROR(CheckRange("max-sequences", batch.max_sequences, 1,
+                             std::min(kMaxSequences, batch.max_rows_per_step)));
+  RETURN_IF_ERROR(
+      CheckRange("max-queued-requests", batch.max_queued_requests, 1, kMaxQueuedRequests));
+  RETURN_IF_ERROR(CheckAddress("listen", listen.address, listen.insecure_allow_remote));
+  if (!listen.metrics_address.empty()) {
+    RETURN_IF_ERROR(
+        CheckAddress("metrics-listen", listen.metrics_address, listen.insecure_allow_remote));
+  }
+  if (drain_grace < absl::ZeroDuration() || drain_grace > absl::Hours(24)) {
+    return BadFlag("drain-grace",
+                   absl::StrCat("must be in [0s, 24h], got ", absl::FormatDuration(drain_grace)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace lamella

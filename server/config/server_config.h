@@ -1,0 +1,66 @@
+// Everything that can be set about a server: nested option structs with their defaults. Values.
+// Where they come from (flags) is flags.h's.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace lamella {
+
+enum class DtypeOption { kBf16, kFloat32 };
+enum class IsaOption { kAuto, kReference, kAvx2, kAvx512Bf16 };
+enum class LogFormatOption { kText, kJson };
+
+struct ModelOptions {
+  std::string path;  // a .gguf file or a Hugging Face folder
+  DtypeOption dtype = DtypeOption::kBf16;
+  IsaOption isa = IsaOption::kAuto;
+  int32_t threads = 0;                          // 0: one for each core
+  int64_t kv_cache_bytes = int64_t{512} << 20;  // keys and values of all sequences
+};
+
+struct AdapterOptions {
+  std::string dir;                           // a folder of PEFT folders; empty: base only
+  int64_t cache_bytes = int64_t{256} << 20;  // packed adapters in memory
+};
+
+struct BatchOptions {
+  int32_t max_rows_per_step = 512;    // tokens computed in one step
+  int32_t max_sequences = 64;         // running at one time
+  int32_t max_queued_requests = 256;  // accepted and waiting
+};
+
+struct ListenOptions {
+  std::string address = "127.0.0.1:50051";         // HOST:PORT; port 0 takes a free one
+  std::string metrics_address = "127.0.0.1:9464";  // empty: no metrics over HTTP
+  bool enable_reflection = false;
+  bool insecure_allow_remote = false;  // other addresses than loopback, without credentials
+};
+
+struct ServerConfig {
+  ModelOptions model;
+  AdapterOptions adapters;
+  BatchOptions batch;
+  ListenOptions listen;
+  absl::Duration drain_grace = absl::Seconds(30);  // for running requests after SIGTERM
+  LogFormatOption log_format = LogFormatOption::kText;
+
+  // INVALID_ARGUMENT (INVALID_FLAG) naming the flag, the limit and the value. Touches no file.
+  absl::Status Validate() const;
+};
+
+// HOST:PORT with HOST a name, an IPv4 address or [an IPv6 address].
+struct HostPort {
+  std::string host;  // without brackets
+  int32_t port = 0;
+};
+absl::Status ParseHostPort(std::string_view address, HostPort* out);
+
+// 127.0.0.0/8, ::1 and "localhost".
+bool IsLoopback(std::string_view host);
+
+}  // namespace lamella

@@ -1,0 +1,113 @@
+#include "server/config/flags.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "common/base/error.h"
+
+namespace lamella {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+class FlagsTest : public testing::Test {
+ protected:
+  static absl::StatusOr<CommandLine> Parse(std::vector<const char*> arguments) {
+    ResetFlags();
+    arguments.insert(arguments.begin(), "lamella-server");
+    return ParseCommandLine(static_cast<int>(arguments.size()), arguments.data());
+  }
+
+  static void ExpectRefused(const std::vector<const char*>& arguments, const std::string& flag,
+                            const std::string& part) {
+    const auto parsed = Parse(arguments);
+    ASSERT_EQ(parsed.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(ErrorReason(parsed.status()), "INVALID_FLAG");
+    EXPECT_EQ(ErrorField(parsed.status()), flag);
+    EXPECT_THAT(std::string(parsed.status().message()), HasSubstr(part));
+    EXPECT_THAT(std::string(parsed.status().message()), Not(HasSubstr("\n")));
+  }
+};
+
+TEST_F(FlagsTest, DefaultsNeedOnlyAModel) {
+  const auto parsed = Parse({"--model=m.gguf"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  EXPECT_EQ(parsed->config.model.path, "m.gguf");
+  EXPECT_EQ(parsed->config.model.dtype, DtypeOption::kBf16);
+  EXPECT_EQ(parsed->config.listen.address, "127.0.0.1:50051");
+  EXPECT_EQ(parsed->config.model.kv_cache_bytes, 512 << 20);
+}
+
+TEST_F(FlagsTest, EveryFlagArrives) {
+  const auto parsed =
+      Parse({"--model", "m", "--adapters-dir=a", "--listen=localhost:0",
+             "--metrics-listen=", "--dtype=float32", "--isa=avx2", "--threads=3",
+             "--kv-cache-bytes=1GiB", "--adapter-cache-bytes=64M", "--max-rows-per-step=128",
+             "--max-sequences=8", "--max-queued-requests=9", "--drain-grace=5s",
+             "--enable-reflection", "--log-format=json", "--noinsecure-allow-remote"});
+  ASSERT_TRUE(parsed.ok()) << parsed.status();
+  const ServerConfig& c = parsed->config;
+  EXPECT_EQ(c.adapters.dir, "a");
+  EXPECT_EQ(c.listen.address, "localhost:0");
+  EXPECT_EQ(c.listen.metrics_address, "");
+  EXPECT_EQ(c.model.dtype, DtypeOption::kFloat32);
+  EXPECT_EQ(c.model.isa, IsaOption::kAvx2);
+  EXPECT_EQ(c.model.threads, 3);
+  EXPECT_EQ(c.model.kv_cache_bytes, 1 << 30);
+  EXPECT_EQ(c.adapters.cache_bytes, 64 << 20);
+  EXPECT_EQ(c.batch.max_rows_per_step, 128);
+  EXPECT_EQ(c.batch.max_sequences, 8);
+  EXPECT_EQ(c.batch.max_queued_requests, 9);
+  EXPECT_EQ(c.drain_grace, absl::Seconds(5));
+  EXPECT_TRUE(c.listen.enable_reflection);
+  EXPECT_EQ(c.log_format, LogFormatOption::kJson);
+}
+
+TEST_F(FlagsTest, BadFlagsNameTheFlagAndTheValue) {
+  ExpectRefused({}, "model", "required");
+  ExpectRefused({"--model=m", "--no-such"}, "no-such", "no such flag");
+  ExpectRefused({"--model=m", "stray"}, "stray", "stray");
+  ExpectRefused({"--model"}, "model", "needs a value");
+  ExpectRefused({"--model=m", "--threads=x"}, "threads", "\"x\"");
+  ExpectRefused({"--model=m", "--threads=1000"}, "threads", "[0, 256], got 1000");
+  ExpectRefused({"--model=m", "--dtype=fp8"}, "dtype", "one of bf16, float32");
+  ExpectRefused({"--model=m", "--isa=sse"}, "isa", "avx512_bf16");
+  ExpectRefused({"--model=m", "--kv-cache-bytes=lots"}, "kv-cache-bytes", "512MiB");
+  ExpectRefused({"--model=m", "--kv-cache-bytes=1"}, "kv-cache-bytes", "got 1");
+  ExpectRefused({"--model=m", "--drain-grace=-1s"}, "drain-grace", "-1s");
+  ExpectRefused({"--model=m", "--max-rows-per-step=4", "--max-sequences=5"}, "max-sequences",
+                "[1, 4], got 5");
+}
+
+TEST_F(FlagsTest, RemoteAddressesNeedTheInsecureFlag) {
+  for (const char* remote : {"--listen=0.0.0.0:1", "--listen=10.0.0.1:1", "--listen=[::]:1",
+                             "--listen=example.org:1", "--listen=127.evil.example:1"}) {
+    ExpectRefused({"--model=m", remote}, "listen", "loopback");
+  }
+  ExpectRefused({"--model=m", "--metrics-listen=0.0.0.0:1"}, "metrics-listen", "loopback");
+  EXPECT_TRUE(Parse({"--model=m", "--listen=0.0.0.0:1", "--insecure-allow-remote"}).ok());
+}
+
+TEST_F(FlagsTest, LoopbackComesInThreeSpellings) {
+  for (const char* local : {"--listen=127.0.0.1:0", "--listen=127.1.2.3:65535", "--listen=[::1]:1",
+                            "--listen=localhost:1"}) {
+    EXPECT_TRUE(Parse({"--model=m", local}).ok()) << local;
+  }
+  for (const char* bad : {"--listen=127.0.0.1", "--listen=:1", "--listen=::1:1",
+                          "--listen=localhost:65536", "--listen=localhost:x"}) {
+    ExpectRefused({"--model=m", bad}, "listen", "HOST:PORT");
+  }
+}
+
+TEST_F(FlagsTest, HelpAndVersionNeedNoModel) {
+  EXPECT_EQ(Parse({"--help"})->action, CommandLine::Action::kPrintHelp);
+  EXPECT_EQ(Parse({"--version"})->action, CommandLine::Action::kPrintVersion);
+  EXPECT_THAT(FlagsHelp(), HasSubstr("--kv-cache-bytes"));
+  EXPECT_THAT(FlagsHelp(), HasSubstr("Default: 512MiB."));
+}
+
+}  // namespace
+}  // namespace lamella
