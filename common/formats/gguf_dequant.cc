@@ -1,37 +1,31 @@
 #include "common/formats/gguf_dequant.h"
 
-#include <bit>
 #include <cstring>
+
+#include "common/formats/bf16.h"
 
 namespace lamella {
 namespace {
 
-float HalfToFloat(const uint8_t* p) {
-  uint16_t half;
-  std::memcpy(&half, p, sizeof(half));
-  const uint32_t sign = (half & 0x8000U) << 16;
-  uint32_t magnitude = half & 0x7FFFU;
-  if (magnitude >= 0x7C00U) {  // infinity and NaN keep their payload
-    return std::bit_cast<float>(sign | 0x7F800000U | ((magnitude & 0x3FFU) << 13));
-  }
-  // Rebias the exponent by a multiplication, which normalises subnormals as it goes.
-  const float scaled = std::bit_cast<float>(magnitude << 13) * 0x1p112F;
-  return std::bit_cast<float>(std::bit_cast<uint32_t>(scaled) | sign);
+float Half(const uint8_t* p) {
+  uint16_t bits;
+  std::memcpy(&bits, p, sizeof(bits));
+  return HalfToFloat(bits);
 }
 
 // Each decoder takes one block and writes its elements. Loops have constant bounds and no branches,
 // so that the compiler vectorises them.
 
 void Q4_0(const uint8_t* block, float* out) {
-  const float d = HalfToFloat(block);
+  const float d = Half(block);
   const uint8_t* q = block + 2;
   for (int i = 0; i < 16; ++i) out[i] = d * static_cast<float>((q[i] & 15) - 8);
   for (int i = 0; i < 16; ++i) out[16 + i] = d * static_cast<float>((q[i] >> 4) - 8);
 }
 
 void Q4_1(const uint8_t* block, float* out) {
-  const float d = HalfToFloat(block);
-  const float m = HalfToFloat(block + 2);
+  const float d = Half(block);
+  const float m = Half(block + 2);
   const uint8_t* q = block + 4;
   for (int i = 0; i < 16; ++i) out[i] = d * static_cast<float>(q[i] & 15) + m;
   for (int i = 0; i < 16; ++i) out[16 + i] = d * static_cast<float>(q[i] >> 4) + m;
@@ -48,22 +42,22 @@ void FiveBits(const uint8_t* high, const uint8_t* q, int* out) {
 }
 
 void Q5_0(const uint8_t* block, float* out) {
-  const float d = HalfToFloat(block);
+  const float d = Half(block);
   int q[32];
   FiveBits(block + 2, block + 6, q);
   for (int i = 0; i < 32; ++i) out[i] = d * static_cast<float>(q[i] - 16);
 }
 
 void Q5_1(const uint8_t* block, float* out) {
-  const float d = HalfToFloat(block);
-  const float m = HalfToFloat(block + 2);
+  const float d = Half(block);
+  const float m = Half(block + 2);
   int q[32];
   FiveBits(block + 4, block + 8, q);
   for (int i = 0; i < 32; ++i) out[i] = d * static_cast<float>(q[i]) + m;
 }
 
 void Q8_0(const uint8_t* block, float* out) {
-  const float d = HalfToFloat(block);
+  const float d = Half(block);
   for (int i = 0; i < 32; ++i) out[i] = static_cast<float>(static_cast<int8_t>(block[2 + i])) * d;
 }
 
@@ -91,8 +85,8 @@ SubScale SubScaleOf(const uint8_t* packed, int j, float d, float dmin) {
 
 // Sub-blocks 2k and 2k + 1 are the low and the high nibbles of the same 32 bytes.
 void Q4_K(const uint8_t* block, float* out) {
-  const float d = HalfToFloat(block);
-  const float dmin = HalfToFloat(block + 2);
+  const float d = Half(block);
+  const float dmin = Half(block + 2);
   for (int j = 0; j < 8; ++j) {
     const SubScale s = SubScaleOf(block + 4, j, d, dmin);
     const uint8_t* q = block + 16 + j / 2 * 32;
@@ -105,8 +99,8 @@ void Q4_K(const uint8_t* block, float* out) {
 
 // As Q4_K; bit j of high[i] is the fifth bit of element i of sub-block j.
 void Q5_K(const uint8_t* block, float* out) {
-  const float d = HalfToFloat(block);
-  const float dmin = HalfToFloat(block + 2);
+  const float d = Half(block);
+  const float dmin = Half(block + 2);
   const uint8_t* high = block + 16;
   for (int j = 0; j < 8; ++j) {
     const SubScale s = SubScaleOf(block + 4, j, d, dmin);
@@ -122,7 +116,7 @@ void Q5_K(const uint8_t* block, float* out) {
 // Two halves of 128: four groups of 32 share 64 bytes of low nibbles and 32 bytes of high pairs of
 // bits; every 16 elements have a signed 8-bit scale.
 void Q6_K(const uint8_t* block, float* out) {
-  const float d = HalfToFloat(block + 208);
+  const float d = Half(block + 208);
   for (int group = 0; group < 8; ++group) {
     const int half = group / 4;
     const int part = group % 4;
@@ -142,12 +136,12 @@ void Q6_K(const uint8_t* block, float* out) {
 
 void F32(const uint8_t* value, float* out) { std::memcpy(out, value, sizeof(float)); }
 
-void F16(const uint8_t* value, float* out) { *out = HalfToFloat(value); }
+void F16(const uint8_t* value, float* out) { *out = Half(value); }
 
 void BF16(const uint8_t* value, float* out) {
   uint16_t bits;
   std::memcpy(&bits, value, sizeof(bits));
-  *out = std::bit_cast<float>(uint32_t{bits} << 16);
+  *out = Bf16ToFloat(bits);
 }
 
 template <void (*kDecode)(const uint8_t*, float*), int64_t kElements, int64_t kBytes>

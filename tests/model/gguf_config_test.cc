@@ -12,8 +12,8 @@
 namespace lamella {
 namespace {
 
-using testing::AsBytes;
 using ::testing::ElementsAre;
+using testing::GgufBytes;
 using testing::GgufWriter;
 using ::testing::HasSubstr;
 using testing::TinyGemma3;
@@ -23,7 +23,7 @@ using testing::TinyQwen3;
 
 absl::StatusOr<ModelConfig> Parse(const GgufWriter& writer) {
   const std::string bytes = writer.Build();
-  const auto file = GgufFile::Parse(AsBytes(bytes));
+  const auto file = GgufFile::Parse(GgufBytes(bytes));
   return file.ok() ? ParseGgufConfig(*file) : file.status();
 }
 
@@ -148,7 +148,7 @@ TEST(GgufConfig, MissingAndImpossibleSizesAreNamed) {
 
 TEST(GgufTokenizer, HandsOverTheVocabularyAsItStands) {
   const std::string bytes = TinyLlama().Bool("tokenizer.ggml.add_bos_token", true).Build();
-  const auto file = GgufFile::Parse(AsBytes(bytes));
+  const auto file = GgufFile::Parse(GgufBytes(bytes));
   ASSERT_TRUE(file.ok()) << file.status();
   const auto data = ReadGgufTokenizerData(*file);
   ASSERT_TRUE(data.ok()) << data.status();
@@ -164,7 +164,7 @@ TEST(GgufTokenizer, HandsOverTheVocabularyAsItStands) {
 
 TEST(GgufTokenizer, ListsMustAgreeInLength) {
   const std::string bytes = TinyLlama().Floats("tokenizer.ggml.scores", {1, 2}).Build();
-  const auto file = GgufFile::Parse(AsBytes(bytes));
+  const auto file = GgufFile::Parse(GgufBytes(bytes));
   ASSERT_TRUE(file.ok()) << file.status();
   const auto status = ReadGgufTokenizerData(*file).status();
   EXPECT_EQ(ErrorReason(status), reasons::kShapeMismatch);

@@ -132,7 +132,7 @@ class GgufWriter {
   std::vector<Entry> tensors_;
 };
 
-inline std::span<const uint8_t> AsBytes(std::string_view text) {
+inline std::span<const uint8_t> GgufBytes(std::string_view text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 

@@ -10,8 +10,8 @@
 namespace lamella {
 namespace {
 
-using testing::AsBytes;
 using ::testing::ElementsAre;
+using testing::GgufBytes;
 using testing::GgufWriter;
 using ::testing::HasSubstr;
 
@@ -33,7 +33,7 @@ GgufWriter Small() {
 
 void ExpectRefused(std::string_view file, absl::StatusCode code, const char* reason,
                    const char* message_part) {
-  const auto parsed = GgufFile::Parse(AsBytes(file));
+  const auto parsed = GgufFile::Parse(GgufBytes(file));
   ASSERT_FALSE(parsed.ok());
   EXPECT_EQ(parsed.status().code(), code) << parsed.status();
   EXPECT_EQ(ErrorReason(parsed.status()), reason) << parsed.status();
@@ -46,7 +46,7 @@ void ExpectInvalid(std::string_view file, const char* reason, const char* messag
 
 TEST(GgufFile, ReadsEveryKindOfValue) {
   const std::string bytes = Small().Build();
-  const auto file = GgufFile::Parse(AsBytes(bytes));
+  const auto file = GgufFile::Parse(GgufBytes(bytes));
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ(*file->GetString("general.architecture"), "llama");
   EXPECT_EQ(*file->GetInt("llama.block_count", 1, 10), 2);
@@ -61,7 +61,7 @@ TEST(GgufFile, ReadsEveryKindOfValue) {
 
 TEST(GgufFile, TensorsHaveOuterSizesFirstAndTheirBytes) {
   const std::string bytes = Small().Build();
-  const auto file = GgufFile::Parse(AsBytes(bytes));
+  const auto file = GgufFile::Parse(GgufBytes(bytes));
   ASSERT_TRUE(file.ok()) << file.status();
   ASSERT_EQ(file->tensors().size(), 2U);
   const GgufTensor* blocks = file->FindTensor("blocks");
@@ -77,7 +77,7 @@ TEST(GgufFile, TensorsHaveOuterSizesFirstAndTheirBytes) {
 
 TEST(GgufFile, NamesAMissingMistypedOrOutOfRangeKey) {
   const std::string bytes = Small().Build();
-  const auto file = GgufFile::Parse(AsBytes(bytes));
+  const auto file = GgufFile::Parse(GgufBytes(bytes));
   ASSERT_TRUE(file.ok()) << file.status();
   for (const auto& status :
        {file->GetInt("absent", 0, 1).status(), file->GetInt("eps", 0, 1).status(),
@@ -196,7 +196,7 @@ TEST(GgufFile, AlignmentMustBeAPowerOfTwo) {
                 "no power of two");
   ExpectInvalid(Small().U32("general.alignment", 0).Build(), reasons::kMalformedHeader,
                 "general.alignment");
-  EXPECT_TRUE(GgufFile::Parse(AsBytes(Small().U32("general.alignment", 32).Build())).ok());
+  EXPECT_TRUE(GgufFile::Parse(GgufBytes(Small().U32("general.alignment", 32).Build())).ok());
 }
 
 }  // namespace
