@@ -64,28 +64,36 @@ class PinnedLru {
    public:
     Reservation() = default;
     Reservation(Reservation&& other) noexcept
-        : cache_(std::exchange(other.cache_, nullptr)), node_(other.node_) {}
+        : cache_(std::exchange(other.cache_, nullptr)), node_(other.node_), bytes_(other.bytes_) {}
     Reservation& operator=(Reservation&& other) noexcept {
       if (this != &other) {
         Reset();
         cache_ = std::exchange(other.cache_, nullptr);
         node_ = other.node_;
+        bytes_ = other.bytes_;
       }
       return *this;
     }
     ~Reservation() { Reset(); }
 
     explicit operator bool() const { return cache_ != nullptr; }
-    size_t bytes() const { return node_->bytes; }
+    size_t bytes() const { return bytes_; }
+    // Gives back what an upper bound asked for too much; `bytes` <= bytes().
+    void Shrink(size_t bytes) {
+      cache_->Shrink(node_, bytes);
+      bytes_ = bytes;
+    }
     void Reset() {
       if (PinnedLru* cache = std::exchange(cache_, nullptr)) cache->Cancel(node_);
     }
 
    private:
     friend class PinnedLru;
-    Reservation(PinnedLru* cache, Node node) : cache_(cache), node_(node) {}
+    Reservation(PinnedLru* cache, Node node, size_t bytes)
+        : cache_(cache), node_(node), bytes_(bytes) {}
     PinnedLru* cache_ = nullptr;
     Node node_;
+    size_t bytes_ = 0;
   };
 
   // Keeps a value in place. Move-only; the destructor lets go.
@@ -147,7 +155,7 @@ class PinnedLru {
     const Node node = std::prev(reserved_.end());
     index_.emplace(key, node);
     reserved_bytes_ += bytes;
-    return Reservation(this, node);
+    return Reservation(this, node, bytes);
   }
 
   // Turns a reservation of this cache into a resident, pinned value.
@@ -220,6 +228,12 @@ class PinnedLru {
   }
 
  private:
+  void Shrink(Node node, size_t bytes) EXCLUDES(mutex_) {
+    MutexLock lock(&mutex_);
+    reserved_bytes_ -= node->bytes - bytes;
+    node->bytes = bytes;
+  }
+
   void Cancel(Node node) EXCLUDES(mutex_) {
     Entries victims;
     MutexLock lock(&mutex_);

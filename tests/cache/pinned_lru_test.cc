@@ -88,6 +88,16 @@ TEST_F(PinnedLruTest, ReservationsCount) {
   EXPECT_TRUE(Fits("b", 100));
 }
 
+TEST_F(PinnedLruTest, AReservationShrinksToWhatWasNeeded) {
+  auto reservation = cache_.Reserve("a", 70);
+  reservation->Shrink(40);
+  EXPECT_TRUE(Fits("b", 60));
+  auto pin = cache_.Commit(*std::move(reservation), OnDeath([] {}));
+  EXPECT_EQ(pin.bytes(), 40U);
+  EXPECT_EQ(cache_.stats().resident_bytes, 40U);
+  EXPECT_EQ(cache_.stats().reserved_bytes, 0U);
+}
+
 TEST_F(PinnedLruTest, OneKeyIsReservedOnce) {
   auto reservation = cache_.Reserve("a", 10);
   EXPECT_EQ(cache_.Reserve("a", 10).status().code(), absl::StatusCode::kAlreadyExists);

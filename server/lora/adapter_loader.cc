@@ -1,0 +1,104 @@
+#include "server/lora/adapter_loader.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/error.h"
+#include "common/base/reasons.h"
+#include "common/base/status_macros.h"
+#include "common/formats/safetensors.h"
+
+namespace lamella {
+namespace {
+
+std::vector<LoraModuleShape> ShapesOf(const ValidatedAdapter& adapter, const BaseSpec& base) {
+  std::vector<LoraModuleShape> shapes;
+  shapes.reserve(adapter.modules.size());
+  for (const BoundModule& bound : adapter.modules) {
+    const BaseModule& module = base.modules[static_cast<size_t>(bound.module_index)];
+    shapes.push_back({.layer = module.layer,
+                      .kind = module.kind,
+                      .rank = bound.rank,
+                      .in_features = module.in_features,
+                      .out_features = module.out_features,
+                      .scale = bound.scale});
+  }
+  return shapes;
+}
+
+absl::Status ReadAll(const SafetensorsTensor& tensor, std::vector<float>* values) {
+  values->resize(static_cast<size_t>(tensor.rows() * tensor.columns()));
+  return ReadAsFloat(tensor, 0, tensor.rows(), values->data());
+}
+
+// Finite weights may still overflow once the scale is folded in.
+absl::Status CheckScaled(const SafetensorsTensor& b, std::span<const float> values, float scale) {
+  const bool finite = std::all_of(values.begin(), values.end(),
+                                  [scale](float value) { return std::isfinite(value * scale); });
+  if (finite) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, reasons::kNonFinite, b.name,
+                   b.name + " holds a value that is not finite once multiplied by its scale " +
+                       std::to_string(scale));
+}
+
+// Whether every packed matrix ends where the next may begin.
+bool NeedsNoPadding(const BaseSpec& base, size_t element_bytes) {
+  const auto step = static_cast<int64_t>(kArenaAlignment / element_bytes);
+  return std::all_of(base.modules.begin(), base.modules.end(), [step](const BaseModule& module) {
+    return module.in_features % step == 0 && module.out_features % step == 0;
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<const AdapterWeights>> PackAdapter(
+    const AdapterRef& ref, const ValidatedAdapter& adapter, const BaseSpec& base,
+    const kernels::KernelTable& kernels) {
+  AdapterWeightsBuilder builder(ref, base.num_layers(), ShapesOf(adapter, base), kernels);
+  std::vector<float> a;
+  std::vector<float> b;
+  for (size_t i = 0; i < adapter.modules.size(); ++i) {
+    const BoundModule& bound = adapter.modules[i];
+    RETURN_IF_ERROR(ReadAll(*bound.a, &a));
+    RETURN_IF_ERROR(ReadAll(*bound.b, &b));
+    RETURN_IF_ERROR(CheckScaled(*bound.b, b, bound.scale));
+    builder.Pack(i, a.data(), b.data());
+  }
+  return std::move(builder).Finish();
+}
+
+size_t ResidentBytesBound(const StoredVersion& version, const BaseSpec& base,
+                          const kernels::KernelTable& kernels) {
+  const auto modules = static_cast<size_t>(version.modules);
+  size_t bytes = ComputeAdapterSize({}, base.num_layers(), kernels).resident_bytes +
+                 modules * sizeof(AdapterWeights::Module) +
+                 static_cast<size_t>(version.parameters) * kernels.element_bytes;
+  if (!NeedsNoPadding(base, kernels.element_bytes)) {
+    const size_t column_padding =
+        (kernels::kColumnTile - 1) * static_cast<size_t>(version.max_rank) * kernels.element_bytes;
+    bytes += modules * (column_padding + 2 * (kArenaAlignment - 1));
+  }
+  return bytes;
+}
+
+absl::StatusOr<StoredVersion> StoreAdapterLoader::Find(const AdapterRef& ref) const {
+  return store_->Resolve(ref.tenant, ref.name + "@sha256:" + ref.version);
+}
+
+absl::StatusOr<size_t> StoreAdapterLoader::ResidentBytes(const AdapterRef& ref) const {
+  ASSIGN_OR_RETURN(const StoredVersion version, Find(ref));
+  return ResidentBytesBound(version, *base_, *kernels_);
+}
+
+absl::StatusOr<std::unique_ptr<const AdapterWeights>> StoreAdapterLoader::Load(
+    const AdapterRef& ref) const {
+  ASSIGN_OR_RETURN(const StoredVersion version, Find(ref));
+  ASSIGN_OR_RETURN(const AdapterFiles files, store_->Open(version));
+  return PackAdapter(ref, files.validated, *base_, *kernels_);
+}
+
+}  // namespace lamella

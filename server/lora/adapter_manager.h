@@ -1,0 +1,164 @@
+// Which adapter versions are in memory: loads them on threads of its own, keeps them in a
+// PinnedLru, hands out pins. It does not decide who may use an adapter (the catalogue) nor who runs
+// next (the scheduler). One version:
+//
+//              RequestLoad              load done
+//   absent -----------------> loading -----------> resident --Drop--> draining --last pin--> absent
+//     ^  ^                    |  |  ^                 |
+//     |  |           failed   |  |  | a pin dies      | evicted while nobody pins it
+//     |  +---- backoff -------+  |  | or expires      v
+//     |        (remembered)      v  |               absent
+//     |                    waiting for room
+//     +--- Stop ---------------- (pins fill the cache)
+//
+// One load per version, whoever asks. Room is reserved before the first byte is read. A finished
+// load is pinned by the manager itself until its first TryPin or `first_use_timeout`, so that it is
+// not evicted before it served anyone. Loads that wait for room hold no memory; each time room may
+// have appeared they are all tried again, the longest waiting first.
+//
+// Thread-safe. Neither the loader, nor the cache, nor a callback is called under the lock. It
+// outlives every pin it gave out.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/base/mutex.h"
+#include "server/cache/pinned_lru.h"
+#include "server/core/adapter_residency.h"
+#include "server/lora/adapter_loader.h"
+#include "server/lora/adapter_weights.h"
+#include "server/telemetry/metrics.h"
+
+namespace lamella {
+
+struct AdapterManagerOptions {
+  size_t capacity_bytes = size_t{256} << 20;  // of packed weights, loads under way included
+  int32_t loader_threads = 1;                 // 0: tests run the loads by hand (Step)
+  // How long a finished load is kept for those who asked for it.
+  absl::Duration first_use_timeout = absl::Seconds(10);
+  // How long a failed load is remembered; doubles with each failure in a row.
+  absl::Duration failure_backoff = absl::Seconds(1);
+  absl::Duration max_failure_backoff = absl::Minutes(1);
+
+  // INVALID_ARGUMENT (INVALID_FLAG) that names the field, the limit and the value.
+  absl::Status Validate() const;
+};
+
+class AdapterManager final : public AdapterResidency {
+ public:
+  using Cache = PinnedLru<std::string, std::unique_ptr<const AdapterWeights>>;
+
+  struct Stats {
+    Cache::Stats cache;
+    uint64_t loads = 0;  // finished well
+    uint64_t load_failures = 0;
+    size_t loading = 0;           // queued or being read
+    size_t waiting_for_room = 0;  // refused by the cache for now
+  };
+
+  // `loader` and `clock` are borrowed and outlive the manager.
+  static absl::StatusOr<std::unique_ptr<AdapterManager>> Create(AdapterManagerOptions options,
+                                                                const AdapterLoader* loader,
+                                                                const Clock* clock,
+                                                                Metrics metrics = {});
+  // Stops. Every pin must be gone.
+  ~AdapterManager() override;
+
+  void RequestLoad(const AdapterRef& ref, std::function<void()> on_settled) override
+      EXCLUDES(mutex_);
+  absl::StatusOr<AdapterPin> TryPin(const AdapterRef& ref) override EXCLUDES(mutex_);
+
+  // A question.
+  bool IsResident(const AdapterRef& ref) const { return cache_.Contains(ref.Key()); }
+
+  // Resident to draining: no new pins, gone with the last one. A load under way is not stopped.
+  void Drop(const AdapterRef& ref) EXCLUDES(mutex_);
+
+  // Runs one load that can be run, on the caller's thread; false if there was none. Only with
+  // loader_threads 0.
+  bool Step() EXCLUDES(mutex_);
+
+  // Ends the threads after the load each is busy with, then settles whatever else was asked for:
+  // its TryPin keeps answering UNAVAILABLE. Pins stay good. Any number of calls, from one thread.
+  void Stop() EXCLUDES(mutex_);
+
+  Stats stats() const EXCLUDES(mutex_);
+
+ private:
+  using Callbacks = std::vector<std::function<void()>>;
+  enum class LoadState { kQueued, kRunning, kWaitingForRoom };
+  struct Load {
+    AdapterRef ref;
+    LoadState state = LoadState::kQueued;
+    Callbacks on_settled;
+  };
+  struct Failure {
+    absl::Status status;
+    int32_t in_a_row = 0;
+    absl::Time retry_at;
+  };
+  struct FirstUse {  // the manager's own pin on what was just loaded
+    Cache::Pin pin;
+    absl::Time until;
+  };
+  struct Picked {
+    AdapterRef ref;
+    uint64_t room_epoch = 0;  // when it was picked
+  };
+  struct PinHolder;  // what an AdapterPin keeps alive
+
+  AdapterManager(AdapterManagerOptions options, const AdapterLoader* loader, const Clock* clock,
+                 Metrics metrics);
+  bool Join(const AdapterRef& ref, std::function<void()>* on_settled) EXCLUDES(mutex_);
+  void Run() EXCLUDES(mutex_);
+  bool WaitForWork() EXCLUDES(mutex_);
+  std::optional<Picked> Pick() EXCLUDES(mutex_);
+  void RunLoad(const Picked& picked) EXCLUDES(mutex_);
+  absl::Status Fill(const AdapterRef& ref, Cache::Reservation reservation) EXCLUDES(mutex_);
+  void WaitForRoom(const std::string& key, uint64_t room_epoch) EXCLUDES(mutex_);
+  void Settle(const std::string& key, const absl::Status& result) EXCLUDES(mutex_);
+  void OnRoom() EXCLUDES(mutex_);
+  void ExpireFirstUses() EXCLUDES(mutex_);
+  Cache::Pin TakeFirstUse(const std::string& key) EXCLUDES(mutex_);
+  absl::Status WhyNotResident(const std::string& key) const EXCLUDES(mutex_);
+  void Remember(const std::string& key, const absl::Status& status) REQUIRES(mutex_);
+  const Failure* RememberedFailure(const std::string& key) const REQUIRES(mutex_);
+  void PublishCacheMetrics() EXCLUDES(mutex_);
+
+  const AdapterManagerOptions options_;
+  const AdapterLoader* const loader_;
+  const Clock* const clock_;
+  const Metrics metrics_;
+
+  Cache cache_;  // before first_uses_, whose pins it must outlive
+  mutable Mutex mutex_;
+  CondVar work_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  std::unordered_map<std::string, Load> loads_ GUARDED_BY(mutex_);
+  std::deque<std::string> queue_ GUARDED_BY(mutex_);             // keys of queued loads
+  std::deque<std::string> waiting_for_room_ GUARDED_BY(mutex_);  // keys, the longest waiting first
+  std::unordered_map<std::string, FirstUse> first_uses_ GUARDED_BY(mutex_);
+  std::unordered_map<std::string, Failure> failures_ GUARDED_BY(mutex_);
+  // Counts the moments at which room may have appeared: a load that was refused room and finds the
+  // count changed tries again instead of waiting for a wake-up that has already passed.
+  uint64_t room_epoch_ GUARDED_BY(mutex_) = 0;
+  uint64_t loads_done_ GUARDED_BY(mutex_) = 0;
+  uint64_t load_failures_ GUARDED_BY(mutex_) = 0;
+  uint64_t published_evictions_ GUARDED_BY(mutex_) = 0;
+
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace lamella

@@ -1,0 +1,373 @@
+#include "server/lora/adapter_manager.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "common/base/error.h"
+#include "common/base/reasons.h"
+#include "tests/lora/fake_adapter_loader.h"
+#include "tests/testing/fake_clock.h"
+
+namespace lamella {
+namespace {
+
+const AdapterRef kA = FakeAdapterLoader::Ref("a");
+const AdapterRef kB = FakeAdapterLoader::Ref("b");
+const AdapterRef kC = FakeAdapterLoader::Ref("c");
+
+// Hand-stepped: no loader threads, a clock that the test moves.
+class AdapterManagerTest : public ::testing::Test {
+ protected:
+  AdapterManagerTest() { Restart(10); }
+
+  // Room for `slots` adapters of the usual size.
+  void Restart(size_t slots) {
+    manager_.reset();
+    AdapterManagerOptions options;
+    options.capacity_bytes = slots * loader_.Bytes(4);
+    options.loader_threads = 0;
+    auto manager = AdapterManager::Create(options, &loader_, &clock_);
+    ASSERT_TRUE(manager.ok()) << manager.status();
+    manager_ = *std::move(manager);
+  }
+
+  void Request(const AdapterRef& ref) {
+    manager_->RequestLoad(ref, [this] { ++settled_; });
+  }
+  void RunLoads() {
+    while (manager_->Step()) {
+    }
+  }
+  AdapterPin Pin(const AdapterRef& ref) {
+    auto pin = manager_->TryPin(ref);
+    EXPECT_TRUE(pin.ok()) << pin.status();
+    return pin.ok() ? *std::move(pin) : AdapterPin();
+  }
+  AdapterPin LoadAndPin(const AdapterRef& ref) {
+    Request(ref);
+    RunLoads();
+    return Pin(ref);
+  }
+  std::string WhyNot(const AdapterRef& ref) {
+    const auto pin = manager_->TryPin(ref);
+    return pin.ok() ? "pinned" : ErrorReason(pin.status());
+  }
+
+  FakeAdapterLoader loader_;
+  FakeClock clock_;
+  std::unique_ptr<AdapterManager> manager_;
+  int settled_ = 0;
+};
+
+TEST_F(AdapterManagerTest, ARequestedLoadBecomesAPin) {
+  EXPECT_EQ(WhyNot(kA), reasons::kAdapterLoading);
+  Request(kA);
+  EXPECT_EQ(settled_, 0);
+  EXPECT_EQ(manager_->TryPin(kA).status().code(), absl::StatusCode::kUnavailable);
+  RunLoads();
+  EXPECT_EQ(settled_, 1);
+  const AdapterPin pin = Pin(kA);
+  EXPECT_EQ(pin.ref(), kA);
+  EXPECT_EQ(pin.weights()->ref(), kA);
+  EXPECT_EQ(*static_cast<const float*>(pin.weights()->module(0, ModuleKind::kQ).a), 'a');
+}
+
+TEST_F(AdapterManagerTest, AQuestionStartsNothing) {
+  EXPECT_EQ(WhyNot(kA), reasons::kAdapterLoading);
+  EXPECT_FALSE(manager_->IsResident(kA));
+  EXPECT_FALSE(manager_->Step());
+  EXPECT_EQ(loader_.started(), 0);
+}
+
+TEST_F(AdapterManagerTest, AllCallersOfOneVersionShareOneLoad) {
+  Request(kA);
+  Request(kA);
+  Request(kA);
+  RunLoads();
+  EXPECT_EQ(loader_.started(), 1);
+  EXPECT_EQ(settled_, 3);
+}
+
+TEST_F(AdapterManagerTest, WhatIsResidentSettlesAtOnce) {
+  const AdapterPin pin = LoadAndPin(kA);
+  Request(kA);
+  EXPECT_EQ(settled_, 2);
+  EXPECT_EQ(loader_.started(), 1);
+}
+
+TEST_F(AdapterManagerTest, TenantsShareNoBytes) {
+  const AdapterPin pin = LoadAndPin(kA);
+  AdapterRef foreign = kA;
+  foreign.tenant = "other";
+  EXPECT_EQ(WhyNot(foreign), reasons::kAdapterLoading);
+}
+
+TEST_F(AdapterManagerTest, APinAnswersWithTheRefThatWasAskedFor) {
+  const AdapterPin pin = LoadAndPin(kA);
+  AdapterRef renamed = kA;
+  renamed.name = "same-version-other-name";
+  EXPECT_EQ(Pin(renamed).ref(), renamed);
+}
+
+TEST_F(AdapterManagerTest, PinsOutliveEviction) {
+  Restart(1);
+  AdapterPin pin = LoadAndPin(kA);
+  Request(kB);
+  RunLoads();
+  EXPECT_EQ(settled_, 1) << "b waits for room";
+  EXPECT_EQ(pin.weights()->ref(), kA);
+  EXPECT_EQ(*static_cast<const float*>(pin.weights()->module(0, ModuleKind::kQ).a), 'a');
+}
+
+TEST_F(AdapterManagerTest, RefusesWhenPinsFillTheCache) {
+  Restart(1);
+  const AdapterPin pin = LoadAndPin(kA);
+  Request(kB);
+  RunLoads();
+  const auto refused = manager_->TryPin(kB);
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(ErrorReason(refused.status()), reasons::kAdapterCacheFull);
+  EXPECT_EQ(manager_->stats().waiting_for_room, 1U);
+  EXPECT_EQ(loader_.started(), 1) << "room comes before the first byte is read";
+}
+
+TEST_F(AdapterManagerTest, AWaitingLoadGoesOnWhenAPinDies) {
+  Restart(1);
+  AdapterPin pin = LoadAndPin(kA);
+  Request(kB);
+  RunLoads();
+  pin = AdapterPin();
+  RunLoads();
+  EXPECT_EQ(settled_, 2);
+  EXPECT_EQ(Pin(kB).ref(), kB);
+  EXPECT_FALSE(manager_->IsResident(kA));
+}
+
+// A wake-up that brings too little room is followed by the next one.
+TEST_F(AdapterManagerTest, RoomIsTriedEachTimeThatItGrows) {
+  Restart(2);
+  AdapterPin pin = LoadAndPin(kA);
+  loader_.SetRank(kB, 8);
+  Request(kB);
+  RunLoads();
+  EXPECT_EQ(manager_->stats().waiting_for_room, 1U);
+  manager_->RequestLoad(kC, [&] { pin = AdapterPin(); });
+  RunLoads();
+  EXPECT_EQ(WhyNot(kB), reasons::kAdapterCacheFull) << "c is kept for those who asked for it";
+  (void)Pin(kC);
+  RunLoads();
+  EXPECT_EQ(WhyNot(kB), "pinned");
+}
+
+TEST_F(AdapterManagerTest, TheLongestWaitingIsTriedFirst) {
+  Restart(1);
+  AdapterPin pin = LoadAndPin(kA);
+  Request(kB);
+  Request(kC);
+  RunLoads();
+  pin = AdapterPin();
+  RunLoads();
+  EXPECT_TRUE(manager_->IsResident(kB));
+  EXPECT_EQ(WhyNot(kC), reasons::kAdapterCacheFull);
+}
+
+TEST_F(AdapterManagerTest, AFinishedLoadIsKeptForItsFirstUse) {
+  Restart(1);
+  Request(kA);
+  RunLoads();
+  Request(kB);
+  RunLoads();
+  EXPECT_TRUE(manager_->IsResident(kA)) << "nobody used it yet";
+  (void)Pin(kA);
+  RunLoads();
+  EXPECT_TRUE(manager_->IsResident(kB));
+}
+
+TEST_F(AdapterManagerTest, TheFirstUseIsNotWaitedForForever) {
+  Restart(1);
+  Request(kA);
+  RunLoads();
+  Request(kB);
+  RunLoads();
+  clock_.Advance(AdapterManagerOptions().first_use_timeout);
+  RunLoads();
+  EXPECT_FALSE(manager_->IsResident(kA));
+  EXPECT_TRUE(manager_->IsResident(kB));
+}
+
+TEST_F(AdapterManagerTest, EvictsLeastRecentlyUsed) {
+  Restart(2);
+  (void)LoadAndPin(kA);
+  (void)LoadAndPin(kB);
+  (void)Pin(kA);
+  (void)LoadAndPin(kC);
+  EXPECT_TRUE(manager_->IsResident(kA));
+  EXPECT_FALSE(manager_->IsResident(kB));
+}
+
+TEST_F(AdapterManagerTest, FailuresAreRememberedThenTriedAgain) {
+  loader_.FailLoads(kA,
+                    MakeError(absl::StatusCode::kDataLoss, reasons::kDigestMismatch, "", "bad"));
+  Request(kA);
+  RunLoads();
+  EXPECT_EQ(settled_, 1);
+  EXPECT_EQ(manager_->TryPin(kA).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(WhyNot(kA), reasons::kDigestMismatch);
+
+  Request(kA);
+  EXPECT_EQ(settled_, 2) << "answered from memory";
+  EXPECT_FALSE(manager_->Step());
+
+  loader_.FailLoads(kA, absl::OkStatus());
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(WhyNot(kA), reasons::kAdapterLoading);
+  (void)LoadAndPin(kA);
+  EXPECT_EQ(loader_.started(), 2);
+}
+
+TEST_F(AdapterManagerTest, BackoffDoublesUntilASuccess) {
+  loader_.FailLoads(kA, absl::InternalError("bad"));
+  const auto load = [&] {
+    Request(kA);
+    RunLoads();
+    return loader_.started();
+  };
+  EXPECT_EQ(load(), 1);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(load(), 2);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(load(), 2);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(load(), 3);
+  clock_.Advance(AdapterManagerOptions().max_failure_backoff);
+  loader_.FailLoads(kA, absl::OkStatus());
+  EXPECT_EQ(load(), 4);
+
+  manager_->Drop(kA);
+  loader_.FailLoads(kA, absl::InternalError("bad"));
+  EXPECT_EQ(load(), 5);
+  clock_.Advance(absl::Seconds(1));
+  EXPECT_EQ(load(), 6) << "the count starts again";
+}
+
+TEST_F(AdapterManagerTest, AFailureIsNeverCalledLoadingOrFull) {
+  for (const auto code : {absl::StatusCode::kUnavailable, absl::StatusCode::kResourceExhausted}) {
+    Restart(1);
+    loader_.FailLoads(kA, absl::Status(code, "disk"));
+    Request(kA);
+    RunLoads();
+    EXPECT_EQ(manager_->TryPin(kA).status(),
+              MakeError(absl::StatusCode::kInternal, reasons::kInternal, "", "disk"));
+  }
+}
+
+TEST_F(AdapterManagerTest, AFailedLoadGivesItsRoomBack) {
+  Restart(1);
+  loader_.FailLoads(kA, absl::InternalError("bad"));
+  Request(kA);
+  Request(kB);
+  RunLoads();
+  EXPECT_EQ(Pin(kB).ref(), kB);
+  EXPECT_EQ(manager_->stats().cache.reserved_bytes, 0U);
+  EXPECT_EQ(manager_->stats().load_failures, 1U);
+}
+
+TEST_F(AdapterManagerTest, WhatCanNeverFitFails) {
+  Restart(1);
+  loader_.SetRank(kA, 8);
+  Request(kA);
+  RunLoads();
+  EXPECT_EQ(settled_, 1);
+  EXPECT_EQ(manager_->TryPin(kA).status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(WhyNot(kA), reasons::kCannotFit);
+  EXPECT_EQ(loader_.started(), 0);
+}
+
+TEST_F(AdapterManagerTest, WhatWasReservedTooMuchIsGivenBack) {
+  loader_.MisjudgeBytes(100);
+  const AdapterPin pin = LoadAndPin(kA);
+  EXPECT_EQ(manager_->stats().cache.resident_bytes, pin.weights()->bytes());
+  EXPECT_EQ(manager_->stats().cache.reserved_bytes, 0U);
+}
+
+TEST_F(AdapterManagerTest, MoreThanWasReservedIsRefused) {
+  loader_.MisjudgeBytes(-1);
+  Request(kA);
+  RunLoads();
+  EXPECT_EQ(manager_->TryPin(kA).status().code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(manager_->stats().cache.resident_bytes, 0U);
+}
+
+TEST_F(AdapterManagerTest, ADroppedVersionDrains) {
+  AdapterPin pin = LoadAndPin(kA);
+  manager_->Drop(kA);
+  EXPECT_EQ(WhyNot(kA), reasons::kAdapterLoading);
+  EXPECT_EQ(pin.weights()->ref(), kA);
+  EXPECT_GT(manager_->stats().cache.resident_bytes, 0U);
+  pin = AdapterPin();
+  EXPECT_EQ(manager_->stats().cache.resident_bytes, 0U);
+}
+
+TEST_F(AdapterManagerTest, ADroppedVersionLoadsAnewBesideItsPins) {
+  const AdapterPin old = LoadAndPin(kA);
+  manager_->Drop(kA);
+  const AdapterPin fresh = LoadAndPin(kA);
+  EXPECT_NE(old.weights(), fresh.weights());
+}
+
+TEST_F(AdapterManagerTest, ADroppedVersionIsNotKeptForItsFirstUse) {
+  Request(kA);
+  RunLoads();
+  manager_->Drop(kA);
+  EXPECT_EQ(manager_->stats().cache.resident_bytes, 0U);
+}
+
+TEST_F(AdapterManagerTest, CallbacksRunOutsideTheLock) {
+  std::optional<AdapterPin> pin;
+  manager_->RequestLoad(kA, [&] {
+    pin = Pin(kA);
+    Request(kB);
+    (void)manager_->stats();
+  });
+  RunLoads();
+  EXPECT_TRUE(pin.has_value());
+  EXPECT_EQ(Pin(kB).ref(), kB);
+}
+
+TEST_F(AdapterManagerTest, StopSettlesWhatWaits) {
+  Restart(1);
+  const AdapterPin pin = LoadAndPin(kA);
+  Request(kB);
+  RunLoads();
+  Request(kC);
+  manager_->Stop();
+  EXPECT_EQ(settled_, 3);
+  EXPECT_EQ(WhyNot(kC), reasons::kAdapterLoading);
+  Request(kC);
+  EXPECT_EQ(settled_, 4) << "nothing is started any more";
+  EXPECT_FALSE(manager_->Step());
+  EXPECT_EQ(Pin(kA).ref(), kA) << "pins stay good";
+  manager_->Stop();
+}
+
+TEST_F(AdapterManagerTest, OptionsAreValidated) {
+  AdapterManagerOptions options;
+  options.loader_threads = 17;
+  const auto manager = AdapterManager::Create(options, &loader_, &clock_);
+  EXPECT_EQ(manager.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(ErrorReason(manager.status()), reasons::kInvalidFlag);
+  EXPECT_EQ(ErrorField(manager.status()), "loader_threads");
+  EXPECT_EQ(manager.status().message(), "loader_threads must be in [0, 16], not 17");
+  options = {.capacity_bytes = 0};
+  EXPECT_EQ(ErrorField(options.Validate()), "capacity_bytes");
+  options = {.first_use_timeout = absl::ZeroDuration()};
+  EXPECT_EQ(ErrorField(options.Validate()), "first_use_timeout");
+}
+
+}  // namespace
+}  // namespace lamella
