@@ -27,6 +27,10 @@ absl::Status RefuseHeader(std::string_view field, const std::string& message) {
 
 std::string Tensor(std::string_view name) { return absl::StrCat("tensor ", QuoteForMessage(name)); }
 
+absl::Status TooLarge(std::string_view name) {
+  return RefuseHeader(name, absl::StrCat(Tensor(name), " is larger than 2^63 elements or bytes"));
+}
+
 // What people upload by mistake, recognised by its first bytes. The length of a safetensors header
 // is below 2^32, so text and most magic numbers cannot be one; a short pickle's could.
 std::optional<std::string> OtherFormat(std::string_view head) {
@@ -182,12 +186,10 @@ class SafetensorsParser {
     SafetensorsTensor tensor;
     tensor.name = name;
     ASSIGN_OR_RETURN(const uint64_t element_bytes, ReadDType(*dtype, &tensor));
-    ASSIGN_OR_RETURN(const std::optional<uint64_t> elements, ReadShape(*shape, &tensor));
+    ASSIGN_OR_RETURN(const uint64_t elements, ReadShape(*shape, &tensor));
     RETURN_IF_ERROR(ReadOffsets(*offsets, &tensor));
     uint64_t expected = 0;
-    if (!elements || __builtin_mul_overflow(*elements, element_bytes, &expected)) {
-      return RefuseHeader(name, absl::StrCat(Tensor(name), " is larger than 2^64 bytes"));
-    }
+    if (__builtin_mul_overflow(elements, element_bytes, &expected)) return TooLarge(name);
     if (element_bytes != 0 && expected != tensor.data.size()) {
       return RefuseHeader(name, absl::StrCat(Tensor(name), " needs ", expected,
                                              " bytes by its shape and dtype, its offsets span ",
@@ -219,33 +221,33 @@ class SafetensorsParser {
     return found == nullptr ? 0 : found->bytes;
   }
 
-  // The number of elements, nullopt beyond 2^64.
-  absl::StatusOr<std::optional<uint64_t>> ReadShape(const JsonValue& value,
-                                                    SafetensorsTensor* tensor) const {
+  // The number of elements. No product of dimensions overflows, zeros left aside, so that rows and
+  // columns can be multiplied without a thought.
+  absl::StatusOr<uint64_t> ReadShape(const JsonValue& value, SafetensorsTensor* tensor) const {
     const JsonValue::Array* dims = value.AsArray();
     if (dims == nullptr || dims->size() > limits_.max_rank) {
       return RefuseHeader(tensor->name,
                           absl::StrCat(Tensor(tensor->name), ": shape must be an array of at most ",
                                        limits_.max_rank, " integers, is ", value.Describe()));
     }
-    std::optional<uint64_t> elements = 1;
+    const int64_t smallest = limits_.allow_empty_tensors ? 0 : 1;
+    int64_t product = 1;
+    bool empty = false;
     for (const JsonValue& dim : *dims) {
       const auto size = dim.AsInt();
-      if (!size || *size < (limits_.allow_empty_tensors ? 0 : 1)) {
+      if (!size || *size < smallest) {
         return RefuseHeader(
             tensor->name,
             absl::StrCat(Tensor(tensor->name), ": a dimension must be an integer of at least ",
-                         limits_.allow_empty_tensors ? 0 : 1, ", is ", dim.Describe()));
+                         smallest, ", is ", dim.Describe()));
       }
       tensor->shape.push_back(*size);
-      uint64_t product = 0;
-      if (elements && __builtin_mul_overflow(*elements, static_cast<uint64_t>(*size), &product)) {
-        elements.reset();
-      } else if (elements) {
-        elements = product;
+      empty = empty || *size == 0;
+      if (__builtin_mul_overflow(product, std::max<int64_t>(*size, 1), &product)) {
+        return TooLarge(tensor->name);
       }
     }
-    return elements;
+    return empty ? 0 : static_cast<uint64_t>(product);
   }
 
   absl::Status ReadOffsets(const JsonValue& value, SafetensorsTensor* tensor) const {
@@ -273,7 +275,7 @@ class SafetensorsParser {
   // Sorts by place; tensors must cover the data exactly, touching.
   absl::Status CheckLayout() {
     auto& tensors = file_.tensors_;
-    std::ranges::sort(tensors, [](const SafetensorsTensor& a, const SafetensorsTensor& b) {
+    std::ranges::stable_sort(tensors, [](const SafetensorsTensor& a, const SafetensorsTensor& b) {
       return std::pair(a.data.data(), a.data.size()) < std::pair(b.data.data(), b.data.size());
     });
     const std::byte* const data = bytes_.data() + data_begin_;

@@ -1,0 +1,33 @@
+#include "common/formats/digest.h"
+
+#include "gtest/gtest.h"
+
+namespace lamella {
+namespace {
+
+// Vectors of FIPS 180-4's examples.
+TEST(Sha256Test, AnswersTheStandardsVectors) {
+  EXPECT_EQ(Sha256Hex(std::string_view()),
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(Sha256Hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST(Sha256Test, PiecesHashLikeTheWhole) {
+  Sha256 sha;
+  sha.Update("a");
+  sha.Update("");
+  sha.Update("bc");
+  EXPECT_EQ(sha.HexDigest(), Sha256Hex("abc"));
+}
+
+TEST(Sha256Test, RecognisesLowercaseHex) {
+  EXPECT_TRUE(IsLowerHex(std::string(64, 'a')));
+  EXPECT_FALSE(IsLowerHex(std::string(63, 'a')));
+  EXPECT_FALSE(IsLowerHex(std::string(65, 'a'), 12));
+  EXPECT_TRUE(IsLowerHex("0123456789ab", 12));
+  EXPECT_FALSE(IsLowerHex("0123456789aB", 12));
+  EXPECT_FALSE(IsLowerHex("0123456789a/", 12));
+}
+
+}  // namespace
+}  // namespace lamella
