@@ -1,0 +1,61 @@
+#include "server/api/call_context.h"
+
+#include <grpcpp/server_context.h>
+
+#include <chrono>
+#include <random>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/error.h"
+#include "common/base/reasons.h"
+#include "server/api/request_validator.h"
+
+namespace lamella {
+namespace {
+
+constexpr size_t kMaxMetadataEntries = 64;
+constexpr size_t kMaxMetadataBytes = 8 << 10;
+constexpr size_t kEntryOverheadBytes = 32;  // as HTTP/2 counts a header list (RFC 9113, 6.5.2)
+
+std::string RandomId() {
+  thread_local std::mt19937_64 generator = [] {
+    std::random_device device;
+    std::seed_seq seed{device(), device(), device(), device()};
+    return std::mt19937_64(seed);
+  }();
+  return absl::StrFormat("%016x", generator());
+}
+
+}  // namespace
+
+absl::Status CheckMetadata(const grpc::CallbackServerContext& context) {
+  size_t bytes = 0;
+  for (const auto& [key, value] : context.client_metadata()) {
+    bytes += key.size() + value.size() + kEntryOverheadBytes;
+  }
+  const size_t entries = context.client_metadata().size();
+  if (entries <= kMaxMetadataEntries && bytes <= kMaxMetadataBytes) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, reasons::kMetadataTooLarge, "metadata",
+                   absl::StrCat("metadata: at most ", kMaxMetadataEntries, " entries and ",
+                                kMaxMetadataBytes, " bytes, got ", entries, " and ", bytes));
+}
+
+CallContext ReadCallContext(const grpc::CallbackServerContext& context, const std::string& tenant,
+                            const std::string& wanted_id) {
+  CallContext call;
+  call.tenant = tenant;
+  const bool usable = !wanted_id.empty() && ValidateRequestId(wanted_id).ok();
+  call.request_id = usable ? wanted_id : RandomId();
+  const auto deadline = context.deadline();
+  if (deadline != std::chrono::system_clock::time_point::max()) {
+    call.deadline = absl::FromChrono(deadline);
+  }
+  return call;
+}
+
+void AddRequestIdTrailer(grpc::CallbackServerContext* context, const std::string& request_id) {
+  context->AddTrailingMetadata(kRequestIdTrailer, request_id);
+}
+
+}  // namespace lamella

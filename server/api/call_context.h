@@ -1,0 +1,36 @@
+// What every call goes through before its own handler: metadata bounds, who calls, how the call is
+// named in logs, by when it must be done. Pure functions over a server context.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace grpc {
+class CallbackServerContext;
+}  // namespace grpc
+
+namespace lamella {
+
+inline constexpr char kRequestIdTrailer[] = "lamella-request-id";
+
+struct CallContext {
+  std::string tenant;
+  std::string request_id;
+  absl::Time deadline = absl::InfiniteFuture();
+};
+
+// INVALID_ARGUMENT (METADATA_TOO_LARGE) past 64 entries or 8 KiB. gRPC has its own limit on the
+// header block, but old releases count it by frame and let far more through.
+absl::Status CheckMetadata(const grpc::CallbackServerContext& context);
+
+// The deadline from the context; `tenant` is everyone's until there are credentials. `wanted_id`
+// names the request if it is not empty and passes ValidateRequestId, else a random one does.
+CallContext ReadCallContext(const grpc::CallbackServerContext& context, const std::string& tenant,
+                            const std::string& wanted_id);
+
+// Must come before the call's status.
+void AddRequestIdTrailer(grpc::CallbackServerContext* context, const std::string& request_id);
+
+}  // namespace lamella

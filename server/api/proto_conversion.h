@@ -1,0 +1,23 @@
+// From native answers to messages. Pure functions.
+#pragma once
+
+#include "lamella/v1/generation.pb.h"
+#include "server/core/adapter_catalogue.h"
+#include "server/engine/token_stream.h"
+
+namespace lamella {
+
+struct OutputParams {
+  bool final_only = false;
+  bool token_ids = false;
+  bool timings = false;
+};
+
+OutputParams ToOutputParams(const v1::OutputOptions& options);
+
+v1::Started ToProto(const StreamStarted& started);
+v1::Delta ToProto(const StreamDelta& delta, const OutputParams& output);
+v1::Finished ToProto(const StreamFinished& finished, const OutputParams& output);
+v1::UsableAdapter ToProto(const AdapterSummary& adapter);
+
+}  // namespace lamella

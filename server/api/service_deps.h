@@ -1,0 +1,45 @@
+// What the services answer from. Everything pointed to is borrowed and outlives the listener.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "server/api/request_sink.h"
+#include "server/core/adapter_catalogue.h"
+#include "server/engine/engine_options.h"
+#include "server/telemetry/metrics.h"
+#include "server/tokenizer/tokenizer.h"
+
+namespace lamella {
+
+// What GetModelInfo says that no other room knows.
+struct ModelFacts {
+  std::string name;          // "smollm2-135m-instruct"
+  std::string fingerprint;   // 64 hex digits
+  std::string architecture;  // "LlamaForCausalLM"
+  std::string dtype;         // "bf16", "float32"
+  std::string isa;           // "avx2", ...
+  std::string server_version;
+  int32_t context_tokens = 0;
+};
+
+// What one request may ask for: the engine's limits and those that only the edge has.
+struct ApiLimits {
+  RequestLimits request;
+  int32_t max_prompt_tokens = 0;            // of token_ids; the engine knows the exact rule
+  int32_t max_texts = 256;                  // of Tokenize and Detokenize
+  int32_t max_detokenize_tokens = 1 << 18;  // of one Detokenize, together
+};
+
+struct ServiceDeps {
+  RequestSink* sink = nullptr;
+  const Tokenizer* tokenizer = nullptr;
+  const AdapterCatalogue* catalogue = nullptr;
+  const Metrics* metrics = nullptr;
+  std::string tenant;  // whose adapters everyone uses, until there are credentials
+  ModelFacts facts;
+  ApiLimits limits;
+};
+
+}  // namespace lamella

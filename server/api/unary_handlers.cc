@@ -1,0 +1,119 @@
+#include "server/api/unary_handlers.h"
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/error.h"
+#include "common/base/status_macros.h"
+#include "server/api/proto_conversion.h"
+#include "server/api/request_validator.h"
+#include "server/tokenizer/utf8.h"
+
+namespace lamella {
+namespace {
+
+constexpr int kDefaultPageSize = 100;
+constexpr int kMaxPageSize = 1000;
+
+// Protobuf strings are UTF-8; a piece of a byte-level vocabulary need not be.
+std::string Wellformed(std::string_view piece) {
+  std::string out;
+  utf8::LossyStream stream;
+  stream.Append(piece, &out);
+  stream.Finish(&out);
+  return out;
+}
+
+void SetTokens(const Encoding& encoding, const Tokenizer& tokenizer, v1::TokenizedText* out) {
+  out->mutable_ids()->Assign(encoding.ids.begin(), encoding.ids.end());
+  for (const Encoding::Range& range : encoding.offsets) {
+    v1::ByteRange* offset = out->add_offsets();
+    offset->set_begin(range.begin);
+    offset->set_end(range.end);
+  }
+  for (const int32_t id : encoding.ids) out->add_pieces(Wellformed(tokenizer.Piece(id)));
+}
+
+// The same error about texts[i].
+absl::Status AboutText(const absl::Status& status, int i) {
+  const std::string field = absl::StrCat("texts[", i, "]");
+  return MakeError(status.code(), ErrorReason(status), field,
+                   absl::StrCat(field, ": ", status.message()));
+}
+
+void SetLimits(const ApiLimits& limits, v1::Limits* out) {
+  out->set_max_prompt_bytes(limits.request.max_prompt_bytes);
+  out->set_max_stop_strings(limits.request.max_stop_strings);
+  out->set_max_stop_string_bytes(limits.request.max_stop_string_bytes);
+  out->set_max_stop_token_ids(limits.request.max_stop_token_ids);
+  out->set_max_texts(limits.max_texts);
+}
+
+}  // namespace
+
+absl::StatusOr<v1::TokenizeResponse> HandleTokenize(const v1::TokenizeRequest& request,
+                                                    const ServiceDeps& deps) {
+  RETURN_IF_ERROR(ValidateTokenize(request, deps.limits));
+  const EncodeOptions options = {
+      .add_special_tokens = !request.has_add_special_tokens() || request.add_special_tokens(),
+      .parse_special_tokens = request.parse_special_tokens()};
+  v1::TokenizeResponse response;
+  for (int i = 0; i < request.texts_size(); ++i) {
+    auto encoding = deps.tokenizer->Encode(request.texts(i), options);
+    if (!encoding.ok()) return AboutText(encoding.status(), i);
+    SetTokens(*encoding, *deps.tokenizer, response.add_texts());
+  }
+  return response;
+}
+
+absl::StatusOr<v1::DetokenizeResponse> HandleDetokenize(const v1::DetokenizeRequest& request,
+                                                        const ServiceDeps& deps) {
+  RETURN_IF_ERROR(ValidateDetokenize(request, deps.limits, deps.tokenizer->vocab_size()));
+  const bool skip = !request.has_skip_special_tokens() || request.skip_special_tokens();
+  v1::DetokenizeResponse response;
+  for (const v1::TokenIds& sequence : request.sequences()) {
+    const std::span<const int32_t> ids(sequence.ids().data(),
+                                       static_cast<size_t>(sequence.ids_size()));
+    response.add_texts(deps.tokenizer->Decode(ids, skip));
+  }
+  return response;
+}
+
+v1::GetModelInfoResponse HandleGetModelInfo(const ServiceDeps& deps) {
+  v1::GetModelInfoResponse response;
+  response.set_model(deps.facts.name);
+  response.set_fingerprint(deps.facts.fingerprint);
+  response.set_architecture(deps.facts.architecture);
+  response.set_context_tokens(deps.facts.context_tokens);
+  response.set_vocab_size(deps.tokenizer->vocab_size());
+  const std::vector<int32_t>& eos = deps.tokenizer->eos_token_ids();
+  response.mutable_eos_token_ids()->Assign(eos.begin(), eos.end());
+  response.set_dtype(deps.facts.dtype);
+  response.set_isa(deps.facts.isa);
+  SetLimits(deps.limits, response.mutable_limits());
+  response.set_server_version(deps.facts.server_version);
+  return response;
+}
+
+absl::StatusOr<v1::ListUsableAdaptersResponse> HandleListUsableAdapters(
+    const v1::ListUsableAdaptersRequest& request, const ServiceDeps& deps) {
+  RETURN_IF_ERROR(ValidateListUsableAdapters(request));
+  const int wanted = request.page_size() == 0 ? kDefaultPageSize : request.page_size();
+  const int page_size = std::min(wanted, kMaxPageSize);
+  const std::vector<AdapterSummary> adapters = deps.catalogue->ListUsable(deps.tenant);
+  // The token is the last name of the page before: entries that come or go meanwhile move nothing.
+  auto it = std::upper_bound(
+      adapters.begin(), adapters.end(), request.page_token(),
+      [](const std::string& name, const AdapterSummary& a) { return name < a.ref.name; });
+  v1::ListUsableAdaptersResponse response;
+  for (; it != adapters.end() && response.adapters_size() < page_size; ++it) {
+    *response.add_adapters() = ToProto(*it);
+  }
+  if (it != adapters.end()) response.set_next_page_token(std::prev(it)->ref.name);
+  return response;
+}
+
+}  // namespace lamella
