@@ -15,6 +15,11 @@ struct AdapterRef {
   // Bytes are never shared between tenants, so this, not the version alone, names residency.
   std::string Key() const { return tenant + "/" + version; }
 
+  // As equal Keys: two names of one tenant may mean one version.
+  bool SameWeights(const AdapterRef& other) const {
+    return tenant == other.tenant && version == other.version;
+  }
+
   friend bool operator==(const AdapterRef&, const AdapterRef&) = default;
 };
 

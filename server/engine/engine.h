@@ -20,6 +20,7 @@
 #include "server/core/request.h"
 #include "server/engine/engine_options.h"
 #include "server/engine/token_stream.h"
+#include "server/telemetry/metrics.h"
 #include "server/tokenizer/tokenizer.h"
 
 namespace lamella {
@@ -31,6 +32,7 @@ struct EngineDeps {
   const AdapterCatalogue* catalogue = nullptr;
   AdapterResidency* residency = nullptr;
   const Clock* clock = nullptr;
+  const Metrics* metrics = nullptr;  // may stay null
 };
 
 class Engine {
@@ -51,6 +53,7 @@ class Engine {
 
   // Refuses new work from now on, lets what was accepted finish, ends the rest with UNAVAILABLE
   // (DRAINING) after `grace`. Blocks until nothing is left: `grace` and one step at most.
+  // With start_thread false it does not wait: the caller steps.
   void Drain(absl::Duration grace);
   // The first half of Drain: returns at once.
   void BeginDrain(absl::Duration grace);

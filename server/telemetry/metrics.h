@@ -98,6 +98,8 @@ struct Metrics {
   Histogram step_distinct_adapters;  // lamella_step_distinct_adapters: the base not counted
   Gauge kv_blocks_used;              // lamella_kv_blocks_used
   Gauge kv_blocks_total;             // lamella_kv_blocks_total
+  // Times that an idle engine missed blocks or pins; anything but 0 is a bug.
+  Counter integrity_failures;  // lamella_integrity_failures_total
 
   // What a caller feels.
   Histogram first_token_seconds;  // lamella_first_token_seconds: accepted to first token

@@ -104,6 +104,8 @@ void MakeEngineMetrics(Maker make, Metrics* m) {
       make.MakeHistogram("step_distinct_adapters", kAdapterBuckets, "Distinct adapters of a step.");
   m->kv_blocks_used = make.MakeGauge("kv_blocks_used", "KV blocks in use.");
   m->kv_blocks_total = make.MakeGauge("kv_blocks_total", "KV blocks there are.");
+  m->integrity_failures =
+      make.MakeCounter("integrity_failures_total", "Times that an idle engine missed blocks.");
 }
 
 void MakeAdapterMetrics(Maker make, Metrics* m) {

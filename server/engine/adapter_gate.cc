@@ -1,0 +1,63 @@
+#include "server/engine/adapter_gate.h"
+
+#include <memory>
+#include <utility>
+
+#include "common/base/error.h"
+#include "common/base/reasons.h"
+
+namespace lamella {
+namespace {
+
+bool IsForNow(const absl::Status& status) {
+  const std::string reason = ErrorReason(status);
+  return reason == reasons::kAdapterLoading || reason == reasons::kAdapterCacheFull;
+}
+
+}  // namespace
+
+AdapterGate::AdapterGate(AdapterResidency* residency, absl::Duration retry,
+                         std::function<void()> wake)
+    : residency_(residency), retry_(retry), wake_(std::move(wake)) {}
+
+void AdapterGate::RequestLoad(Sequence* sequence) {
+  if (sequence->adapter.is_base()) return;
+  AdapterWait& wait = sequence->adapter_wait;
+  // A new flag each time: a late callback of an earlier load must not settle this one.
+  wait.settled = std::make_shared<std::atomic<bool>>(false);
+  wait.retry_at.reset();
+  residency_->RequestLoad(sequence->adapter, [settled = wait.settled, wake = wake_] {
+    settled->store(true, std::memory_order_release);
+    wake();
+  });
+}
+
+absl::StatusOr<std::optional<AdapterPin>> AdapterGate::TryPin(Sequence* sequence, absl::Time now) {
+  using MaybePin = std::optional<AdapterPin>;
+  if (sequence->adapter.is_base()) return MaybePin(AdapterPin());
+  AdapterWait& wait = sequence->adapter_wait;
+  if (wait.retry_at.has_value() && now >= *wait.retry_at) RequestLoad(sequence);
+  if (!wait.retry_at.has_value() && wait.settled->load(std::memory_order_acquire)) {
+    absl::StatusOr<AdapterPin> pin = residency_->TryPin(sequence->adapter);
+    if (pin.ok()) {
+      // The right adapter or no answer.
+      if (!pin->ref().SameWeights(sequence->adapter)) {
+        return MakeError(absl::StatusCode::kInternal, reasons::kInternal, "adapter_id",
+                         "the adapter cache answered with another version");
+      }
+      if (wait.since.has_value()) sequence->times.adapter_wait += now - *wait.since;
+      wait.since.reset();
+      return MaybePin(*std::move(pin));
+    }
+    if (!IsForNow(pin.status())) return pin.status();
+    wait.retry_at = now + retry_;
+  }
+  if (!wait.since.has_value()) wait.since = now;
+  return MaybePin();
+}
+
+absl::Time AdapterGate::NextEvent(const Sequence& sequence) {
+  return sequence.adapter_wait.retry_at.value_or(absl::InfiniteFuture());
+}
+
+}  // namespace lamella

@@ -1,0 +1,37 @@
+// Gets pins for sequences: asks for one load when a sequence arrives, tries to pin once that load
+// has settled, and asks again, at a bounded rate, when the version was evicted meanwhile or found
+// the cache full of pins. Holds no pin itself. The loop's thread alone; loads settle on any thread.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "server/core/adapter_residency.h"
+#include "server/engine/sequence.h"
+
+namespace lamella {
+
+class AdapterGate {
+ public:
+  // `wake` is called on any thread whenever a load settles, also after this object is gone.
+  AdapterGate(AdapterResidency* residency, absl::Duration retry, std::function<void()> wake);
+
+  // The sequence has arrived.
+  void RequestLoad(Sequence* sequence);
+
+  // A pin (an empty one for the base); nothing if the sequence must wait; the reason why the load
+  // failed for good.
+  absl::StatusOr<std::optional<AdapterPin>> TryPin(Sequence* sequence, absl::Time now);
+
+  // The next moment at which TryPin has something new to try without a load settling.
+  static absl::Time NextEvent(const Sequence& sequence);
+
+ private:
+  AdapterResidency* const residency_;
+  const absl::Duration retry_;
+  const std::function<void()> wake_;
+};
+
+}  // namespace lamella

@@ -1,0 +1,84 @@
+// The engine's one thread of work: turn after turn of seven short functions. It owns the scheduler,
+// the sequences, the blocks and, by right, the executor; nobody else touches them, so there is no
+// mutex in here. The rest of the process reaches it through the mailbox.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "common/base/mailbox.h"
+#include "server/cache/block_pool.h"
+#include "server/engine/adapter_gate.h"
+#include "server/engine/admission.h"
+#include "server/engine/batch_builder.h"
+#include "server/engine/engine.h"
+#include "server/engine/scheduler.h"
+
+namespace lamella {
+
+class EngineLoop {
+ public:
+  using Inbox = Mailbox<Submission>;
+
+  // All borrowed but `inbox`, which callbacks of loads and readers keep alive.
+  EngineLoop(const EngineOptions& options, const EngineDeps& deps,
+             const AdmissionController* admission, std::shared_ptr<Inbox> inbox);
+
+  // Turns until the mailbox is closed, waiting on it when there is nothing to do; then ends what is
+  // left. For the owner thread.
+  void Run();
+
+  // One turn; true if a step ran. Never waits for anything but the executor.
+  bool Step();
+
+  // Ends everything that was accepted: UNAVAILABLE (DRAINING). After the mailbox was closed.
+  void EndAll();
+
+  absl::Status CheckIntegrity() const { return scheduler_.CheckIntegrity(); }
+
+ private:
+  // The turn.
+  void DrainMailbox();
+  void ExpireDeadlines();
+  void Schedule();
+  void Build();
+  void Execute();
+  void Commit();
+  void Publish();
+
+  void Expire(Sequence* sequence, bool waiting, absl::Time drain_deadline);
+  void CommitRows(Sequence* sequence, const SequenceRows& rows);
+  void CommitToken(Sequence* sequence, const SampledToken& sampled);
+  void PublishNews(Sequence* sequence);
+  void PublishEnd(Sequence* sequence);
+  // When something happens that no mail announces.
+  absl::Time NextEvent() const;
+  void CheckWhenIdle();
+
+  const EngineOptions options_;
+  const EngineDeps deps_;
+  const AdmissionController* const admission_;
+  const std::shared_ptr<Inbox> inbox_;
+  const int32_t vocab_size_;
+
+  BlockPool blocks_;
+  AdapterGate gate_;
+  Scheduler scheduler_;
+  BatchBuilder builder_;
+  uint64_t arrivals_ = 0;
+
+  // Of the current turn; kept for their capacity.
+  absl::Time now_;
+  std::vector<Submission> mail_;
+  std::span<const PlannedRows> plan_;
+  Batch batch_;
+  StepOutput output_;
+  absl::Status step_status_;
+  std::vector<std::unique_ptr<Sequence>> ended_;
+};
+
+}  // namespace lamella

@@ -1,0 +1,43 @@
+#include "server/engine/engine_options.h"
+
+#include <string>
+
+#include "common/base/error.h"
+#include "common/base/reasons.h"
+#include "common/base/status_macros.h"
+
+namespace lamella {
+namespace {
+
+absl::Status RequireAtLeast(int64_t minimum, int64_t value, const std::string& field) {
+  if (value >= minimum) return absl::OkStatus();
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, reasons::kOutOfRange, field,
+      field + " must be at least " + std::to_string(minimum) + ", got " + std::to_string(value));
+}
+
+absl::Status RequirePositive(absl::Duration value, const std::string& field) {
+  if (value > absl::ZeroDuration()) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, reasons::kOutOfRange, field,
+                   field + " must be positive, got " + absl::FormatDuration(value));
+}
+
+}  // namespace
+
+absl::Status EngineOptions::Validate() const {
+  RETURN_IF_ERROR(RequireAtLeast(1, limits.max_prompt_bytes, "limits.max_prompt_bytes"));
+  RETURN_IF_ERROR(RequireAtLeast(0, limits.max_stop_strings, "limits.max_stop_strings"));
+  RETURN_IF_ERROR(RequireAtLeast(1, limits.max_stop_string_bytes, "limits.max_stop_string_bytes"));
+  RETURN_IF_ERROR(RequireAtLeast(0, limits.max_stop_token_ids, "limits.max_stop_token_ids"));
+  RETURN_IF_ERROR(RequireAtLeast(1, max_running, "max_running"));
+  // Otherwise a full house of decode rows would leave no row for a prompt, for ever.
+  RETURN_IF_ERROR(RequireAtLeast(int64_t{max_running} + 1, step_tokens, "step_tokens"));
+  RETURN_IF_ERROR(RequireAtLeast(1, prefill_chunk_tokens, "prefill_chunk_tokens"));
+  RETURN_IF_ERROR(RequireAtLeast(1, max_queued, "max_queued"));
+  // One character of four bytes and a token id.
+  RETURN_IF_ERROR(RequireAtLeast(8, stream_buffer_bytes, "stream_buffer_bytes"));
+  RETURN_IF_ERROR(RequirePositive(adapter_wait, "adapter_wait"));
+  return RequirePositive(adapter_retry, "adapter_retry");
+}
+
+}  // namespace lamella

@@ -1,0 +1,63 @@
+#include "server/engine/admission.h"
+
+#include <optional>
+#include <vector>
+
+#include "common/base/error.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_clock.h"
+
+namespace lamella {
+namespace {
+
+TEST(AdmissionControllerTest, AQueuedPlaceIsFreeOnceItsRequestRuns) {
+  FakeClock clock;
+  AdmissionController admission(1, &clock);
+  std::optional<AdmissionTicket> first;
+  {
+    auto ticket = admission.Admit();
+    ASSERT_TRUE(ticket.ok());
+    first.emplace(*std::move(ticket));
+  }
+  EXPECT_FALSE(admission.Admit().ok());
+  first->LeaveQueue();
+  first->LeaveQueue();
+  EXPECT_EQ(admission.queued(), 0);
+  EXPECT_EQ(admission.in_flight(), 1);
+  EXPECT_TRUE(admission.Admit().ok());
+  first.reset();
+  EXPECT_EQ(admission.in_flight(), 0);
+}
+
+TEST(AdmissionControllerTest, TheEstimateFollowsTheQueue) {
+  FakeClock clock;
+  AdmissionController admission(4, &clock);
+  std::vector<AdmissionTicket> tickets;
+  for (int i = 0; i < 4; ++i) tickets.push_back(*admission.Admit());
+  for (int i = 0; i < 4; ++i) {
+    clock.Advance(absl::Milliseconds(300));
+    tickets[static_cast<size_t>(i)].LeaveQueue();
+  }
+  clock.Advance(absl::Hours(1));  // an idle hour says nothing about the queue's pace
+  for (int i = 0; i < 4; ++i) tickets.push_back(*admission.Admit());
+  EXPECT_EQ(ErrorRetryAfter(admission.Admit().status()), absl::Milliseconds(300));
+  clock.Advance(absl::Seconds(5));  // a queue that stands still does
+  EXPECT_EQ(ErrorRetryAfter(admission.Admit().status()), absl::Seconds(5));
+}
+
+TEST(AdmissionControllerTest, DrainingRefusesUntilItsDeadline) {
+  FakeClock clock;
+  AdmissionController admission(4, &clock);
+  EXPECT_EQ(admission.drain_deadline(), absl::InfiniteFuture());
+  admission.BeginDrain(clock.Now() + absl::Seconds(9));
+  admission.BeginDrain(clock.Now() + absl::Seconds(20));
+  EXPECT_EQ(admission.drain_deadline(), clock.Now() + absl::Seconds(9));
+  const absl::Status status = admission.Admit().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ErrorReason(status), "DRAINING");
+  EXPECT_EQ(ErrorRetryAfter(status), absl::Seconds(9));
+  admission.WaitUntilEmpty();
+}
+
+}  // namespace
+}  // namespace lamella
