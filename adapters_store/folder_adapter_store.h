@@ -22,7 +22,7 @@ inline constexpr char kDefaultTenant[] = "default";
 class FolderAdapterStore final : public AdapterStore {
  public:
   // Reads and validates every sub-folder of `dir` (those whose name starts with '.' aside). Blocks
-  // for as long as that takes: about 1 GB/s. NOT_FOUND (MISSING_FILE) if there is no such folder;
+  // for as long as reading and hashing takes. NOT_FOUND (MISSING_FILE) if there is no such folder;
   // `base` is copied.
   static absl::StatusOr<std::unique_ptr<FolderAdapterStore>> Open(const std::string& dir,
                                                                   const BaseSpec& base,
