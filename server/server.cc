@@ -1,0 +1,265 @@
+#include "server/server.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "adapters_store/adapter_id.h"
+#include "adapters_store/folder_adapter_store.h"
+#include "common/base/clock.h"
+#include "common/base/error.h"
+#include "common/base/logging.h"
+#include "common/base/status_macros.h"
+#include "server/api/rpc_server.h"
+#include "server/engine/engine.h"
+#include "server/lora/adapter_loader.h"
+#include "server/lora/adapter_manager.h"
+#include "server/lora/store_catalogue.h"
+#include "server/model/cpu_executor.h"
+#include "server/model/weight_source.h"
+#include "server/telemetry/metrics_registry.h"
+#include "server/tokenizer/gguf_tokenizer.h"
+#include "server/tokenizer/tokenizer_json.h"
+
+namespace lamella {
+namespace {
+
+// How long the last messages may take to leave after the engine has ended every stream.
+constexpr absl::Duration kFlushGrace = absl::Seconds(2);
+
+// The store of a server that has no folder of adapters.
+class EmptyAdapterStore final : public AdapterStore {
+ public:
+  absl::StatusOr<StoredVersion> Resolve(std::string_view,
+                                        std::string_view adapter_id) const override {
+    const auto parsed = ParseAdapterId(adapter_id);
+    return parsed.ok() ? AdapterNotFound(adapter_id) : parsed.status();
+  }
+  std::vector<AdapterListing> List(std::string_view) const override { return {}; }
+  absl::StatusOr<AdapterFiles> Open(const StoredVersion& version) const override {
+    return AdapterNotFound(version.name);
+  }
+};
+
+class EngineSink final : public RequestSink {
+ public:
+  explicit EngineSink(Engine* engine) : engine_(engine) {}
+  absl::StatusOr<StreamReader> Submit(Request request) override {
+    return engine_->Submit(std::move(request));
+  }
+
+ private:
+  Engine* const engine_;
+};
+
+kernels::WeightType WeightTypeOf(DtypeOption dtype) {
+  return dtype == DtypeOption::kBf16 ? kernels::WeightType::kBF16 : kernels::WeightType::kF32;
+}
+
+std::optional<kernels::Isa> IsaOf(IsaOption isa) {
+  switch (isa) {
+    case IsaOption::kAuto:
+      return std::nullopt;
+    case IsaOption::kReference:
+      return kernels::Isa::kReference;
+    case IsaOption::kAvx2:
+      return kernels::Isa::kAvx2;
+    case IsaOption::kAvx512Bf16:
+      return kernels::Isa::kAvx512Bf16;
+  }
+  return std::nullopt;
+}
+
+// The file or folder without its extension: never the path to it.
+std::string ModelName(const std::string& path) {
+  const std::filesystem::path clean = (std::filesystem::path(path) / "").parent_path();
+  return clean.extension() == ".gguf" ? clean.stem().string() : clean.filename().string();
+}
+
+absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const WeightSource& source) {
+  if (source.tokenizer_format() == TokenizerFormat::kGguf) {
+    ASSIGN_OR_RETURN(const GgufTokenizerData data, source.ReadGgufTokenizer());
+    return TokenizerFromGguf(data);
+  }
+  ASSIGN_OR_RETURN(const HfTokenizerFiles files, source.ReadHfTokenizer());
+  return LoadTokenizerJson(files.tokenizer_json, {.eos_token_ids = source.config().eos_token_ids,
+                                                  .bos_token_id = source.config().bos_token_id});
+}
+
+absl::StatusOr<std::unique_ptr<CpuExecutor>> MakeExecutor(const WeightSource& source,
+                                                          const ServerConfig& config) {
+  CpuExecutorOptions options;
+  const int32_t cores = static_cast<int32_t>(std::max(1U, std::thread::hardware_concurrency()));
+  options.threads = config.model.threads == 0 ? std::min(cores, 256) : config.model.threads;
+  options.isa = IsaOf(config.model.isa);
+  options.dtype = WeightTypeOf(config.model.dtype);
+  options.kv_cache_bytes = config.model.kv_cache_bytes;
+  options.max_rows = config.batch.max_rows_per_step;
+  options.max_sequences = config.batch.max_sequences;
+  return CpuExecutor::Create(source, options);
+}
+
+absl::StatusOr<std::unique_ptr<AdapterStore>> OpenStore(const std::string& dir,
+                                                        const BaseSpec& base) {
+  if (dir.empty()) return std::make_unique<EmptyAdapterStore>();
+  return FolderAdapterStore::Open(dir, base, AdapterLimits());
+}
+
+EngineOptions EngineOptionsOf(const ServerConfig& config) {
+  EngineOptions options;
+  options.step_tokens = config.batch.max_rows_per_step;
+  options.prefill_chunk_tokens =
+      std::min(options.prefill_chunk_tokens, config.batch.max_rows_per_step);
+  options.max_running = config.batch.max_sequences;
+  options.max_queued = config.batch.max_queued_requests;
+  return options;
+}
+
+}  // namespace
+
+// In the order in which they are built; members go in reverse.
+struct Server::Rooms {
+  RealClock clock;
+  MetricsRegistry registry;
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<CpuExecutor> executor;
+  std::unique_ptr<AdapterStore> store;
+  std::unique_ptr<AdapterLoader> loader;
+  std::unique_ptr<AdapterManager> manager;
+  std::unique_ptr<AdapterCatalogue> catalogue;
+  std::unique_ptr<Engine> engine;
+  std::unique_ptr<EngineSink> sink;
+  std::unique_ptr<RpcServer> rpc;
+  std::unique_ptr<MetricsExposer> exposer;
+
+  absl::Status BuildModel(const ServerConfig& config, ModelFacts* facts);
+  absl::Status BuildAdapters(const ServerConfig& config);
+  absl::Status BuildEngine(const ServerConfig& config);
+  absl::Status Listen(const ServerConfig& config, const ModelFacts& facts);
+  void LogReady(const ServerConfig& config, const ModelFacts& facts, absl::Time begin) const;
+};
+
+absl::Status Server::Rooms::BuildModel(const ServerConfig& config, ModelFacts* facts) {
+  // Needed only until the executor has packed the weights.
+  ASSIGN_OR_RETURN(const std::unique_ptr<WeightSource> source, OpenWeightSource(config.model.path));
+  ASSIGN_OR_RETURN(tokenizer, LoadTokenizer(*source));
+  ASSIGN_OR_RETURN(executor, MakeExecutor(*source, config));
+  facts->name = ModelName(config.model.path);
+  facts->fingerprint = source->fingerprint();
+  facts->architecture = executor->base_spec().architecture;
+  facts->dtype = config.model.dtype == DtypeOption::kBf16 ? "bf16" : "float32";
+  facts->isa = kernels::IsaName(executor->kernel_table().isa);
+  facts->server_version = LAMELLA_VERSION;
+  facts->context_tokens = executor->limits().context_tokens;
+  registry.SetBuildInfo(
+      {.version = facts->server_version, .isa = facts->isa, .dtype = facts->dtype});
+  return absl::OkStatus();
+}
+
+absl::Status Server::Rooms::BuildAdapters(const ServerConfig& config) {
+  ASSIGN_OR_RETURN(store, OpenStore(config.adapters.dir, executor->base_spec()));
+  for (const AdapterListing& listing : store->List(kDefaultTenant)) {
+    if (listing.status.ok()) continue;
+    LogWarning("adapter refused", {{"adapter", listing.version.name},
+                                   {"reason", ErrorReason(listing.status)},
+                                   {"field", ErrorField(listing.status)},
+                                   {"message", std::string(listing.status.message())}});
+  }
+  loader = std::make_unique<StoreAdapterLoader>(store.get(), &executor->base_spec(),
+                                                &executor->kernel_table());
+  AdapterManagerOptions options;
+  options.capacity_bytes = static_cast<size_t>(config.adapters.cache_bytes);
+  ASSIGN_OR_RETURN(manager,
+                   AdapterManager::Create(options, loader.get(), &clock, *registry.metrics()));
+  catalogue = std::make_unique<StoreCatalogue>(store.get(), manager.get());
+  return absl::OkStatus();
+}
+
+absl::Status Server::Rooms::BuildEngine(const ServerConfig& config) {
+  EngineDeps deps;
+  deps.executor = executor.get();
+  deps.tokenizer = tokenizer.get();
+  deps.catalogue = catalogue.get();
+  deps.residency = manager.get();
+  deps.clock = &clock;
+  deps.metrics = registry.metrics();
+  ASSIGN_OR_RETURN(engine, Engine::Create(EngineOptionsOf(config), deps));
+  sink = std::make_unique<EngineSink>(engine.get());
+  return absl::OkStatus();
+}
+
+absl::Status Server::Rooms::Listen(const ServerConfig& config, const ModelFacts& facts) {
+  // First, so that nobody is served by a server that then fails to start.
+  if (!config.listen.metrics_address.empty()) {
+    ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics_address, registry));
+  }
+  ServiceDeps deps;
+  deps.sink = sink.get();
+  deps.tokenizer = tokenizer.get();
+  deps.catalogue = catalogue.get();
+  deps.metrics = registry.metrics();
+  deps.tenant = kDefaultTenant;
+  deps.facts = facts;
+  deps.limits.request = engine->limits();
+  deps.limits.max_prompt_tokens = engine->max_prompt_tokens();
+  ASSIGN_OR_RETURN(rpc, RpcServer::Start({.address = config.listen.address,
+                                          .enable_reflection = config.listen.enable_reflection},
+                                         deps));
+  return absl::OkStatus();
+}
+
+void Server::Rooms::LogReady(const ServerConfig& config, const ModelFacts& facts,
+                             absl::Time begin) const {
+  int64_t usable = 0;
+  int64_t refused = 0;
+  for (const AdapterListing& listing : store->List(kDefaultTenant)) {
+    ++(listing.status.ok() ? usable : refused);
+  }
+  const std::string host = config.listen.address.substr(0, config.listen.address.rfind(':'));
+  LogInfo("ready", {{"address", absl::StrCat(host, ":", rpc->port())},
+                    {"model", facts.name},
+                    {"isa", facts.isa},
+                    {"dtype", facts.dtype},
+                    {"adapters", usable},
+                    {"refused", refused},
+                    {"context_tokens", facts.context_tokens},
+                    {"metrics_port", exposer == nullptr ? 0 : exposer->port()},
+                    {"seconds", absl::ToDoubleSeconds(clock.Now() - begin)}});
+}
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
+  auto rooms = std::make_unique<Rooms>();
+  const absl::Time begin = rooms->clock.Now();
+  ModelFacts facts;
+  RETURN_IF_ERROR(rooms->BuildModel(config, &facts));
+  RETURN_IF_ERROR(rooms->BuildAdapters(config));
+  RETURN_IF_ERROR(rooms->BuildEngine(config));
+  RETURN_IF_ERROR(rooms->Listen(config, facts));
+  rooms->LogReady(config, facts, begin);
+  return std::unique_ptr<Server>(new Server(std::move(rooms)));
+}
+
+Server::Server(std::unique_ptr<Rooms> rooms) : rooms_(std::move(rooms)) {}
+
+// The engine ends every stream before the listener that carries them goes.
+Server::~Server() { rooms_->engine->Stop(); }
+
+int Server::port() const { return rooms_->rpc->port(); }
+
+int Server::metrics_port() const {
+  return rooms_->exposer == nullptr ? 0 : rooms_->exposer->port();
+}
+
+void Server::Drain(absl::Duration grace) {
+  rooms_->rpc->SetNotServing();
+  LogInfo("draining", {{"in_flight", rooms_->engine->in_flight()},
+                       {"grace_seconds", absl::ToDoubleSeconds(grace)}});
+  rooms_->engine->Drain(grace);
+  rooms_->rpc->Shutdown(kFlushGrace);
+  LogInfo("drained");
+}
+
+}  // namespace lamella

@@ -1,0 +1,66 @@
+#include "server/api/status_mapping.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/base/error.h"
+#include "common/base/reasons.h"
+#include "tests/api/api_fixture.h"
+
+namespace lamella {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(StatusMappingTest, FieldBecomesBadRequest) {
+  const grpc::Status status =
+      ToGrpcStatus(MakeError(absl::StatusCode::kInvalidArgument, reasons::kOutOfRange,
+                             "sampling.top_p", "sampling.top_p: must be in (0, 1], got 2"),
+                   "id-1");
+  ExpectError(status, grpc::StatusCode::INVALID_ARGUMENT, "OUT_OF_RANGE", "sampling.top_p");
+  EXPECT_EQ(status.error_message(), "sampling.top_p: must be in (0, 1], got 2");
+  EXPECT_EQ(DetailsOf(status).info.metadata().at("request_id"), "id-1");
+  EXPECT_FALSE(DetailsOf(status).has_retry);
+}
+
+TEST(StatusMappingTest, DelayBecomesRetryInfo) {
+  const grpc::Status status =
+      ToGrpcStatus(MakeRetryableError(absl::StatusCode::kResourceExhausted, reasons::kQueueFull,
+                                      "full", absl::Milliseconds(2500)),
+                   "id");
+  ExpectError(status, grpc::StatusCode::RESOURCE_EXHAUSTED, "QUEUE_FULL", "");
+  const ErrorDetails details = DetailsOf(status);
+  ASSERT_TRUE(details.has_retry);
+  EXPECT_EQ(details.retry.retry_delay().seconds(), 2);
+  EXPECT_EQ(details.retry.retry_delay().nanos(), 500'000'000);
+}
+
+TEST(StatusMappingTest, ErrorsWithoutReasonKeepTheirTextAtHome) {
+  const grpc::Status status = ToGrpcStatus(absl::NotFoundError("/secret/path is gone"), "id");
+  ExpectError(status, grpc::StatusCode::INTERNAL, "INTERNAL", "");
+  EXPECT_THAT(status.error_message(), Not(HasSubstr("secret")));
+  EXPECT_THAT(status.error_message(), HasSubstr("request id"));
+}
+
+TEST(StatusMappingTest, CancelAndDeadlineStayWhatTheyAre) {
+  ExpectError(ToGrpcStatus(absl::CancelledError(""), "id"), grpc::StatusCode::CANCELLED,
+              "CANCELLED", "");
+  ExpectError(ToGrpcStatus(absl::DeadlineExceededError(""), "id"),
+              grpc::StatusCode::DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED", "");
+}
+
+TEST(StatusMappingTest, MessagesFitIntoMetadata) {
+  std::string text;
+  while (text.size() < 100'000) text += "ä";
+  const grpc::Status status = ToGrpcStatus(
+      MakeError(absl::StatusCode::kInvalidArgument, reasons::kOutOfRange, text, text), "id");
+  EXPECT_LE(status.error_message().size(), 1024U);
+  EXPECT_LE(status.error_details().size(), 4096U);
+  EXPECT_THAT(status.error_message(), HasSubstr("ä..."));
+}
+
+TEST(StatusMappingTest, OkIsOk) { EXPECT_TRUE(ToGrpcStatus(absl::OkStatus(), "id").ok()); }
+
+}  // namespace
+}  // namespace lamella
