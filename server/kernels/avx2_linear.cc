@@ -1,7 +1,6 @@
 // Linear layers on AVX2+FMA. Weights are packed [ceil(n / 16)][k][16], activations per row tile
 // [k][rows of the tile]. Rows are split evenly into tiles of at most 6: 8 rows are 4 + 4, which
 // changes no bit since rows never meet.
-#include "server/kernels/avx2_epilogue.h"
 #include "server/kernels/avx2_kernels.h"
 #include "server/kernels/avx2_tile.h"
 #include "server/kernels/row_tiles.h"
@@ -19,9 +18,41 @@ constexpr int64_t kLineBytes = 64;
 constexpr int kAheadBytes = 1024;
 constexpr int64_t kStepsPerPrefetch = 32;  // k steps between two bursts of prefetches
 
+// Bias, low-rank terms and the store of tile c of `acc`: column tile `tile` of rows
+// [row_begin, row_begin + R).
+template <typename T, int R, int C>
+LAMELLA_KERNEL_INLINE void Finish(const LinearArgs& args, int64_t row_begin, int64_t tile, int c,
+                                  const Terms& terms, Tile<R, C>& acc) {
+  const int64_t column = tile * kColumnTile;
+  const int64_t columns = args.n - column < kColumnTile ? args.n - column : kColumnTile;
+  if (args.bias != nullptr) {
+    float bias[kColumnTile] = {};
+    for (int64_t i = 0; i < columns; ++i) bias[i] = args.bias[column + i];
+    const Vec16 add = Load16(bias);
+    LAMELLA_UNROLL
+    for (int r = 0; r < R; ++r) {
+      acc.lo[r][c] = _mm256_add_ps(acc.lo[r][c], add.lo);
+      acc.hi[r][c] = _mm256_add_ps(acc.hi[r][c], add.hi);
+    }
+  }
+  float* y = args.y + row_begin * args.ldy + column;
+  if (args.lora_count == 0 && columns == kColumnTile) {
+    LAMELLA_UNROLL
+    for (int r = 0; r < R; ++r) View16::Store(y + r * args.ldy, {acc.lo[r][c], acc.hi[r][c]});
+    return;
+  }
+  SumRow sums[kMaxRows];
+  LAMELLA_UNROLL
+  for (int r = 0; r < R; ++r) View16::Store(sums[r], {acc.lo[r][c], acc.hi[r][c]});
+  Expand<View16, T>(terms, row_begin, R, tile, sums);
+  for (int r = 0; r < R; ++r) {
+    for (int64_t i = 0; i < columns; ++i) y[r * args.ldy + i] = sums[r][i];
+  }
+}
+
 template <typename T, int R, int C, int kAhead>
 LAMELLA_KERNEL_INLINE void RunTiles(const LinearArgs& args, const float* x, int64_t row_begin,
-                                    int64_t tile, Prefetch prefetch, Terms& terms) {
+                                    int64_t tile, Prefetch prefetch, const Terms& terms) {
   const T* w[C];
   LAMELLA_UNROLL
   for (int c = 0; c < C; ++c) {
@@ -42,7 +73,7 @@ LAMELLA_KERNEL_INLINE void RunTiles(const LinearArgs& args, const float* x, int6
     for (int c = 0; c < C; ++c) w[c] += steps * kColumnTile;
   }
   LAMELLA_UNROLL
-  for (int c = 0; c < C; ++c) Finish<T, R, C>(args, row_begin, tile + c, c, acc, terms);
+  for (int c = 0; c < C; ++c) Finish<T, R, C>(args, row_begin, tile + c, c, terms, acc);
 }
 
 // All rows fit into one row tile: several column tiles at once keep enough chains in flight that
@@ -50,21 +81,21 @@ LAMELLA_KERNEL_INLINE void RunTiles(const LinearArgs& args, const float* x, int6
 template <typename T, int R, int C>
 void FewRows(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
   const float* x = static_cast<const float*>(args.packed_x);
-  Terms terms(args);
+  const Terms terms = AllTerms(args);
   int64_t tile = tile_begin;
   for (; tile + C <= tile_end; tile += C) {
-    terms.Restart();
+    PrefetchTerms<T>(terms, args.rows, tile, C);
     RunTiles<T, R, C, kAheadBytes>(args, x, 0, tile, {nullptr, 0}, terms);
   }
   for (; C > 1 && tile < tile_end; ++tile) {
-    terms.Restart();
+    PrefetchTerms<T>(terms, args.rows, tile, 1);
     RunTiles<T, R, 1, kAheadBytes>(args, x, 0, tile, {nullptr, 0}, terms);
   }
 }
 
 template <typename T>
 void RunRowTile(const LinearArgs& args, const RowTile& rows, int64_t tile, Prefetch prefetch,
-                Terms& terms) {
+                const Terms& terms) {
   const float* x = static_cast<const float*>(args.packed_x) + rows.begin * args.k;
   switch (rows.count) {
     case 3:
@@ -85,15 +116,17 @@ void ManyRows(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
   const int64_t row_tiles = RowTileCount(args.rows, kMaxRows);
   const int64_t tile_lines = args.k * kColumnTile * static_cast<int64_t>(sizeof(T)) / kLineBytes;
   const int64_t lines = CeilDiv(tile_lines, row_tiles);
-  Terms terms(args);
   for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
     const T* next_tile = static_cast<const T*>(args.packed_w) + (tile + 1) * args.k * kColumnTile;
     const char* next = reinterpret_cast<const char*>(next_tile);
     const bool last = tile + 1 == tile_end;
-    terms.Restart();
+    Terms terms = AllTerms(args);
     for (int64_t i = 0; i < row_tiles; ++i) {
+      const RowTile rows = SplitRows(args.rows, kMaxRows, i);
+      terms.SkipTo(rows.begin);
+      PrefetchTerms<T>(terms, rows.begin + rows.count, tile, 1);
       const Prefetch prefetch = {next + i * lines * kLineBytes, last ? 0 : lines};
-      RunRowTile<T>(args, SplitRows(args.rows, kMaxRows, i), tile, prefetch, terms);
+      RunRowTile<T>(args, rows, tile, prefetch, terms);
     }
   }
 }

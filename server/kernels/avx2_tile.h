@@ -7,14 +7,8 @@
 #include <immintrin.h>
 
 #include "server/kernels/bf16.h"
+#include "server/kernels/epilogue.h"
 #include "server/kernels/kernel_table.h"
-
-// g++ 12 keeps arrays of accumulators in memory unless the loops over them are unrolled early.
-#if defined(__clang__)
-#define LAMELLA_UNROLL _Pragma("unroll")
-#else
-#define LAMELLA_UNROLL _Pragma("GCC unroll 16")
-#endif
 
 namespace lamella::kernels::avx2 {
 
@@ -41,6 +35,28 @@ LAMELLA_KERNEL_INLINE Vec16 Load16(const BF16* p) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(raw, 16)),
           _mm256_castsi256_ps(_mm256_and_si256(raw, mask))};
 }
+
+// The view of 16 floats that the epilogue works with.
+struct View16 {
+  using F = Vec16;
+  static constexpr int kMaxRows = avx2::kMaxRows;
+
+  LAMELLA_KERNEL_INLINE F Load(const float* p) { return Load16(p); }
+  LAMELLA_KERNEL_INLINE void Store(float* p, F value) {
+    _mm256_storeu_ps(p, value.lo);
+    _mm256_storeu_ps(p + 8, value.hi);
+  }
+  LAMELLA_KERNEL_INLINE F Broadcast(float value) {
+    return {_mm256_set1_ps(value), _mm256_set1_ps(value)};
+  }
+  LAMELLA_KERNEL_INLINE F Fma(F a, F b, F c) {
+    return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+  }
+  template <typename T>
+  LAMELLA_KERNEL_INLINE F Widen(const T* p) {
+    return Load16(p);
+  }
+};
 
 // R rows x C tiles of 16 columns.
 template <int R, int C>

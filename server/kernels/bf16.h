@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #define LAMELLA_KERNEL_INLINE static inline __attribute__((always_inline))
+#define LAMELLA_KERNEL_MEMBER inline __attribute__((always_inline))
 
 namespace lamella::kernels {
 

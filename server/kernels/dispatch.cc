@@ -6,13 +6,26 @@ namespace {
 
 constexpr Isa kAllIsas[] = {Isa::kReference, Isa::kAvx2, Isa::kAvx512Bf16};
 
-// __builtin_cpu_supports also asks whether the operating system saves the registers.
-bool HasAvx2() {
+// Null if this build has no such table. __builtin_cpu_supports asks the processor and whether the
+// operating system saves the registers.
+const KernelTable* Avx2TableOrNull([[maybe_unused]] WeightType weight_type) {
 #if defined(LAMELLA_KERNELS_AVX2)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-  return false;
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    return &Avx2Table(weight_type);
+  }
 #endif
+  return nullptr;
+}
+
+const KernelTable* Avx512Bf16TableOrNull([[maybe_unused]] WeightType weight_type) {
+#if defined(LAMELLA_KERNELS_AVX512BF16)
+  if (Avx2TableOrNull(weight_type) != nullptr && __builtin_cpu_supports("avx512f") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      __builtin_cpu_supports("avx512bf16")) {
+    return &Avx512Bf16Table(weight_type);
+  }
+#endif
+  return nullptr;
 }
 
 }  // namespace
@@ -54,12 +67,9 @@ const KernelTable* GetKernelTable(Isa isa, WeightType weight_type) {
     case Isa::kReference:
       return &ReferenceTable(weight_type);
     case Isa::kAvx2:
-#if defined(LAMELLA_KERNELS_AVX2)
-      if (HasAvx2()) return &Avx2Table(weight_type);
-#endif
-      return nullptr;
+      return Avx2TableOrNull(weight_type);
     case Isa::kAvx512Bf16:
-      return nullptr;
+      return Avx512Bf16TableOrNull(weight_type);
   }
   return nullptr;
 }

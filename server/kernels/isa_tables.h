@@ -10,5 +10,8 @@ const KernelTable& ReferenceTable(WeightType weight_type);
 #if defined(LAMELLA_KERNELS_AVX2)
 const KernelTable& Avx2Table(WeightType weight_type);
 #endif
+#if defined(LAMELLA_KERNELS_AVX512BF16)
+const KernelTable& Avx512Bf16Table(WeightType weight_type);
+#endif
 
 }  // namespace lamella::kernels

@@ -1,8 +1,10 @@
 #include "tests/kernels/kernel_testing.h"
 
 #include <algorithm>
-#include <memory>
 #include <numeric>
+
+#include "server/kernels/avx512bf16_kernels.h"
+#include "tests/kernels/portable_twin.h"
 
 namespace lamella::kernels::testing {
 
@@ -10,15 +12,23 @@ std::vector<TableId> AvailableTables() {
   std::vector<TableId> tables;
   for (Isa isa : {Isa::kReference, Isa::kAvx2, Isa::kAvx512Bf16}) {
     if (!IsaAvailable(isa)) continue;
-    tables.push_back({isa, WeightType::kF32});
-    tables.push_back({isa, WeightType::kBF16});
+    const std::string name = IsaName(isa);
+    tables.push_back({name + "_f32", GetKernelTable(isa, WeightType::kF32)});
+    tables.push_back({name + "_bf16", GetKernelTable(isa, WeightType::kBF16)});
   }
+  tables.push_back({"twin_of_one_part", &PortableTwinTable(1)});
+  tables.push_back({"twin_of_two_parts", &PortableTwinTable(2)});
   return tables;
 }
 
-std::string TableName(const ::testing::TestParamInfo<TableId>& info) {
-  return std::string(IsaName(info.param.isa)) +
-         (info.param.weight_type == WeightType::kF32 ? "_f32" : "_bf16");
+std::string TableName(const ::testing::TestParamInfo<TableId>& info) { return info.param.name; }
+
+float ActivationError(const TableId& id) {
+  if (id.name == "twin_of_one_part") return 0x1p-9f;
+  if (id.name == "twin_of_two_parts") return 0x1p-17f;
+  const bool dots = id.table->isa == Isa::kAvx512Bf16 && id.table->weight_type == WeightType::kBF16;
+  if (!dots) return 0;
+  return avx512bf16::kActivationParts == 1 ? 0x1p-9f : 0x1p-17f;
 }
 
 std::vector<float> RandomFloats(int64_t count, uint32_t seed) {

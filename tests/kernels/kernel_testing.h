@@ -18,21 +18,25 @@ namespace lamella::kernels::testing {
 
 // Which table a case runs on.
 struct TableId {
-  Isa isa;
-  WeightType weight_type;
+  std::string name;
+  const KernelTable* table;
 
-  const KernelTable& table() const { return *GetKernelTable(isa, weight_type); }
   // The oracle: the reference table of the same serving dtype.
-  const KernelTable& oracle() const { return *GetKernelTable(Isa::kReference, weight_type); }
+  const KernelTable& oracle() const { return *GetKernelTable(Isa::kReference, table->weight_type); }
 };
 
+// Every ISA of this machine in both serving dtypes, and the portable twins of the one it may lack.
 std::vector<TableId> AvailableTables();
 std::string TableName(const ::testing::TestParamInfo<TableId>& info);
+
+// How far one activation may be from what a table's linear layers multiply with, relative to it:
+// half a unit in the last place of one bfloat16 (8 bits of mantissa), or of the sum of two.
+float ActivationError(const TableId& id);
 
 // A suite that runs on every table of this machine.
 class TableTest : public ::testing::TestWithParam<TableId> {
  protected:
-  const KernelTable& table() const { return GetParam().table(); }
+  const KernelTable& table() const { return *GetParam().table; }
   const KernelTable& oracle() const { return GetParam().oracle(); }
 };
 

@@ -1,0 +1,208 @@
+// Linear layers on a bfloat16 dot product (vdpbf16ps) over a small vector type: the real one for
+// AVX512_BF16 and a portable twin that runs anywhere, so that layout, tails and order are tested on
+// machines without the instruction. Internal to the room.
+//
+// V adds to what epilogue.h asks for:
+//   V::I                 16 pairs of bfloat16
+//   V::LoadPairs(const void*), V::BroadcastPair(const uint32_t*)
+//   V::Dot(acc, a, b)    acc + a.high * b.high, then + a.low * b.low, each rounded to nearest even,
+//                        denormals flushed to zero, in each of 16 lanes
+//   V::Zero, V::Add, V::StoreFirst(float*, F, count)
+//
+// Weights: bfloat16 [ceil(n / 16)][ceil(k / 2)][16][2], an odd k padded with zero. Activations: per
+// row tile [ceil(k / 2)][kParts][rows of the tile] pairs.
+//
+// kParts is 1 or 2: x is rounded to one bfloat16, or split into the sum of two of them.
+#pragma once
+
+#include "server/kernels/epilogue.h"
+#include "server/kernels/row_tiles.h"
+
+namespace lamella::kernels {
+namespace {
+
+template <typename V, int kParts>
+struct DotLinear {
+  using F = typename V::F;
+  static constexpr int kPairs = 2;
+  static constexpr int64_t kPairTile = kColumnTile * kPairs;  // bfloat16 elements per pair of k
+
+  static int64_t PairsOf(int64_t k) { return CeilDiv(k, kPairs); }
+  static int64_t TileElements(int64_t k) { return PairsOf(k) * kPairTile; }
+
+  static size_t PackedLinearBytes(int64_t n, int64_t k) {
+    return static_cast<size_t>(CeilDiv(n, kColumnTile) * TileElements(k)) * sizeof(BF16);
+  }
+
+  static void PackLinear(const float* w, int64_t row_begin, int64_t rows, int64_t /*n*/, int64_t k,
+                         void* packed) {
+    for (int64_t row = 0; row < rows; row += kColumnTile) {
+      BF16* out = static_cast<BF16*>(packed) + (row_begin + row) / kColumnTile * TileElements(k);
+      for (int64_t i = 0; i < PairsOf(k) * kPairs; ++i) {
+        for (int64_t c = 0; c < kColumnTile; ++c) {
+          const bool inside = row + c < rows && i < k;
+          out[i / kPairs * kPairTile + c * kPairs + i % kPairs] =
+              RoundToBF16(inside ? w[(row + c) * k + i] : 0.0f);
+        }
+      }
+    }
+  }
+
+  static void UnpackRow(const void* packed, int64_t /*n*/, int64_t k, int64_t row, float* out) {
+    const BF16* tile = static_cast<const BF16*>(packed) + row / kColumnTile * TileElements(k);
+    for (int64_t i = 0; i < k; ++i) {
+      out[i] = ToFloat(tile[i / kPairs * kPairTile + row % kColumnTile * kPairs + i % kPairs]);
+    }
+  }
+
+  // B keeps the order of columns: it is widened, not dotted (its rank may be odd, and v stays
+  // float).
+  static void PackLoraB(const float* b, int64_t n, int64_t rank, float scale, void* packed) {
+    BF16* out = static_cast<BF16*>(packed);
+    for (int64_t row = 0; row < CeilDiv(n, kColumnTile) * kColumnTile; ++row) {
+      for (int64_t r = 0; r < rank; ++r) {
+        out[(row / kColumnTile * rank + r) * kColumnTile + row % kColumnTile] =
+            RoundToBF16(row < n ? b[row * rank + r] * scale : 0.0f);
+      }
+    }
+  }
+
+  static size_t PackedRowsBytes(int64_t rows, int64_t k) {
+    return static_cast<size_t>(rows * PairsOf(k) * kParts) * sizeof(uint32_t);
+  }
+
+  static uint32_t Pair(BF16 low, BF16 high) {
+    return static_cast<uint32_t>(high.bits) << 16 | low.bits;
+  }
+
+  // The part of x beyond its nearest bfloat16.
+  static BF16 Rest(float x) { return RoundToBF16(x - ToFloat(RoundToBF16(x))); }
+
+  static void PackRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
+                       int64_t tile_end, void* packed) {
+    for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
+      const RowTile part = SplitRows(rows, V::kMaxRows, tile);
+      uint32_t* out = static_cast<uint32_t*>(packed) + part.begin * PairsOf(k) * kParts;
+      for (int64_t i = 0; i < k; i += kPairs) {
+        uint32_t* at = out + i / kPairs * kParts * part.count;
+        for (int64_t r = 0; r < part.count; ++r) {
+          const float* row = x + (part.begin + r) * ldx;
+          const float low = row[i];
+          const float high = i + 1 < k ? row[i + 1] : 0.0f;
+          at[r] = Pair(RoundToBF16(low), RoundToBF16(high));
+          if constexpr (kParts == 2) at[part.count + r] = Pair(Rest(low), Rest(high));
+        }
+      }
+    }
+  }
+
+  // R rows x C column tiles.
+  template <int R, int C>
+  struct Tile {
+    F at[R][C];
+  };
+
+  template <int R, int C>
+  LAMELLA_KERNEL_INLINE void Accumulate(const uint32_t* x, const BF16* w, int64_t k,
+                                        Tile<R, C>& acc) {
+    constexpr int kAheadBytes = 1024;
+    const int64_t stride = TileElements(k);
+    for (int64_t pair = 0; pair < PairsOf(k); ++pair) {
+      typename V::I column[C];
+      LAMELLA_UNROLL
+      for (int c = 0; c < C; ++c) {
+        const BF16* at = w + c * stride + pair * kPairTile;
+        column[c] = V::LoadPairs(at);
+        __builtin_prefetch(reinterpret_cast<const char*>(at) + kAheadBytes, 0, 3);
+      }
+      LAMELLA_UNROLL
+      for (int part = 0; part < kParts; ++part) {
+        LAMELLA_UNROLL
+        for (int r = 0; r < R; ++r) {
+          const typename V::I value = V::BroadcastPair(x + (pair * kParts + part) * R + r);
+          LAMELLA_UNROLL
+          for (int c = 0; c < C; ++c) acc.at[r][c] = V::Dot(acc.at[r][c], value, column[c]);
+        }
+      }
+    }
+  }
+
+  template <int R, int C>
+  LAMELLA_KERNEL_INLINE void Finish(const LinearArgs& args, int64_t row_begin, int64_t tile, int c,
+                                    const Terms& terms, Tile<R, C>& acc) {
+    const int64_t column = tile * kColumnTile;
+    const int64_t columns = args.n - column < kColumnTile ? args.n - column : kColumnTile;
+    if (args.bias != nullptr) {
+      float bias[kColumnTile] = {};
+      for (int64_t i = 0; i < columns; ++i) bias[i] = args.bias[column + i];
+      LAMELLA_UNROLL
+      for (int r = 0; r < R; ++r) acc.at[r][c] = V::Add(acc.at[r][c], V::Load(bias));
+    }
+    float* y = args.y + row_begin * args.ldy + column;
+    if (args.lora_count > 0) {
+      SumRow sums[R];
+      LAMELLA_UNROLL
+      for (int r = 0; r < R; ++r) V::Store(sums[r], acc.at[r][c]);
+      Expand<V, BF16>(terms, row_begin, R, tile, sums);
+      for (int r = 0; r < R; ++r) V::StoreFirst(y + r * args.ldy, V::Load(sums[r]), columns);
+      return;
+    }
+    LAMELLA_UNROLL
+    for (int r = 0; r < R; ++r) V::StoreFirst(y + r * args.ldy, acc.at[r][c], columns);
+  }
+
+  template <int R, int C>
+  static void RunTiles(const LinearArgs& args, int64_t row_begin, int64_t tile, Terms terms) {
+    PrefetchTerms<BF16>(terms, row_begin + R, tile, C);
+    const BF16* w = static_cast<const BF16*>(args.packed_w) + tile * TileElements(args.k);
+    const uint32_t* x =
+        static_cast<const uint32_t*>(args.packed_x) + row_begin * PairsOf(args.k) * kParts;
+    Tile<R, C> acc;
+    LAMELLA_UNROLL
+    for (int r = 0; r < R; ++r) {
+      LAMELLA_UNROLL
+      for (int c = 0; c < C; ++c) acc.at[r][c] = V::Zero();
+    }
+    Accumulate(x, w, args.k, acc);
+    LAMELLA_UNROLL
+    for (int c = 0; c < C; ++c) Finish(args, row_begin, tile + c, c, terms, acc);
+  }
+
+  // Picks the instance for `rows` rows.
+  template <int C, int R = V::kMaxRows>
+  static void RunRows(const LinearArgs& args, RowTile rows, int64_t tile, const Terms& terms) {
+    if constexpr (R > 1) {
+      if (rows.count < R) return RunRows<C, R - 1>(args, rows, tile, terms);
+    }
+    RunTiles<R, C>(args, rows.begin, tile, terms);
+  }
+
+  // Every row tile passes over C column tiles while those stay in the cache.
+  template <int C>
+  static void RunColumns(const LinearArgs& args, int64_t tile) {
+    Terms terms = AllTerms(args);
+    const int64_t row_tiles = RowTileCount(args.rows, V::kMaxRows);
+    for (int64_t i = 0; i < row_tiles; ++i) {
+      const RowTile rows = SplitRows(args.rows, V::kMaxRows, i);
+      terms.SkipTo(rows.begin);
+      RunRows<C>(args, rows, tile, terms);
+    }
+  }
+
+  // A dot product takes 4 to 6 cycles and one starts in each: a row alone needs many column tiles
+  // to hide that, while 8 rows fill 24 of 32 registers with 3.
+  static void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+    if (args.rows == 0) return;
+    int64_t tile = tile_begin;
+    if (args.rows == 1) {
+      for (; tile + 8 <= tile_end; tile += 8) RunTiles<1, 8>(args, 0, tile, AllTerms(args));
+    } else if (args.rows == 2) {
+      for (; tile + 4 <= tile_end; tile += 4) RunTiles<2, 4>(args, 0, tile, AllTerms(args));
+    }
+    for (; tile + 3 <= tile_end; tile += 3) RunColumns<3>(args, tile);
+    for (; tile < tile_end; ++tile) RunColumns<1>(args, tile);
+  }
+};
+
+}  // namespace
+}  // namespace lamella::kernels

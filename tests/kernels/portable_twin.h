@@ -1,0 +1,13 @@
+// The portable twin of the AVX512_BF16 table: the same templates over arrays instead of registers,
+// with the arithmetic that Intel documents for vdpbf16ps. Everything but the linear layers is the
+// reference's. It runs on any machine.
+#pragma once
+
+#include "server/kernels/kernel_table.h"
+
+namespace lamella::kernels::testing {
+
+// `parts` bfloat16s per activation, 1 or 2.
+const KernelTable& PortableTwinTable(int parts);
+
+}  // namespace lamella::kernels::testing
