@@ -18,7 +18,7 @@ target_compile_options(lamella_options INTERFACE -Wall -Wextra -Wpedantic -Wnon-
                                                  -fno-omit-frame-pointer -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # g++ 12 sees overlaps in inlined std::string additions that cannot be (GCC bug 105651).
-  target_compile_options(lamella_options INTERFACE "$<$<CONFIG:Release>:-Wno-restrict>")
+  target_compile_options(lamella_options INTERFACE "$<$<CONFIG:Release>:-Wno-restrict;-Wno-maybe-uninitialized>")
 endif()
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   target_compile_options(lamella_options INTERFACE -Wthread-safety -Werror=thread-safety)

@@ -16,7 +16,7 @@ case "${1:-}" in
 esac
 
 fetch_models() {
-  scripts/setup.sh --model smollm2 && scripts/setup.sh --model gemma && scripts/setup.sh --model llama-tokenizer
+  scripts/setup.sh --model smollm2 && scripts/setup.sh --model gemma
 }
 
 run_ctest() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j2; }
