@@ -1,5 +1,6 @@
 #include "server/kernels/isa_tables.h"
 #include "server/kernels/kernel_table.h"
+#include "server/kernels/row_tiles.h"
 
 namespace lamella::kernels {
 namespace {
@@ -60,6 +61,10 @@ bool ParseIsa(std::string_view name, Isa* isa) {
     }
   }
   return false;
+}
+
+int64_t RowTileBegin(const KernelTable& table, int64_t rows, int64_t tile) {
+  return SplitRows(rows, table.row_tile, tile).begin;
 }
 
 const KernelTable* GetKernelTable(Isa isa, WeightType weight_type) {

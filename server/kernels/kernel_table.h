@@ -114,7 +114,8 @@ struct KernelTable {
 
   // --- Activations, packed once per distinct input of the linears that share it.
   size_t (*packed_rows_bytes)(int64_t rows, int64_t k);
-  // Packs row tiles [tile_begin, tile_end) of ceil(rows / row_tile).
+  // Packs row tiles [tile_begin, tile_end) of ceil(rows / row_tile). Which rows a tile holds is
+  // RowTileBegin's to say.
   void (*pack_rows)(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
                     int64_t tile_end, void* packed);
   // Column tiles [tile_begin, tile_end) of ceil(n / kColumnTile).
@@ -156,6 +157,10 @@ bool IsaAvailable(Isa isa);
 const char* IsaName(Isa isa);  // "reference", "avx2", "avx512_bf16"
 // The ISA of that name; false, and `isa` unchanged, if there is none. It may not be available.
 bool ParseIsa(std::string_view name, Isa* isa);
+
+// The first row of activation tile `tile` of `rows` rows (at least 1); `rows` for the tile after
+// the last. Tiles are as even as possible, so a tile is not simply row_tile rows.
+int64_t RowTileBegin(const KernelTable& table, int64_t rows, int64_t tile);
 
 // Null if the ISA is not available here. Tables live for the whole process.
 const KernelTable* GetKernelTable(Isa isa, WeightType weight_type);

@@ -137,8 +137,8 @@ void DecoderModel::Activate() {
   auto* const multiply =
       config_.activation == Activation::kSilu ? table_.silu_mul : table_.gelu_tanh_mul;
   pool_.Run(row_tiles(), 1, [&](int64_t tile_begin, int64_t tile_end, int32_t) {
-    const int64_t begin = tile_begin * table_.row_tile;
-    const int64_t end = std::min(tile_end * table_.row_tile, rows());
+    const int64_t begin = tile_row(tile_begin);
+    const int64_t end = tile_row(tile_end);
     multiply(work_.gate + begin * width, work_.up + begin * width, work_.activated + begin * width,
              (end - begin) * width);
     table_.pack_rows(work_.activated, width, rows(), width, tile_begin, tile_end, work_.packed);
@@ -147,8 +147,7 @@ void DecoderModel::Activate() {
 
 void DecoderModel::AddBranchAndNorm(const float* post_norm, const float* norm) {
   pool_.Run(row_tiles(), 1, [&](int64_t tile_begin, int64_t tile_end, int32_t) {
-    AddBranch(post_norm, tile_begin * table_.row_tile,
-              std::min(tile_end * table_.row_tile, rows()));
+    AddBranch(post_norm, tile_row(tile_begin), tile_row(tile_end));
     if (norm == nullptr) return;
     for (int64_t tile = tile_begin; tile < tile_end; ++tile) NormAndPackTile(norm, tile);
   });
@@ -172,8 +171,8 @@ void DecoderModel::NormAndPack(const float* norm) {
 
 void DecoderModel::NormAndPackTile(const float* norm, int64_t tile) {
   const int64_t width = hidden_size();
-  const int64_t begin = tile * table_.row_tile;
-  const int64_t count = std::min<int64_t>(table_.row_tile, rows() - begin);
+  const int64_t begin = tile_row(tile);
+  const int64_t count = tile_row(tile + 1) - begin;
   table_.rms_norm(work_.hidden + begin * width, width, count, width, norm, config_.rms_norm_eps,
                   work_.normed + begin * width, width);
   table_.pack_rows(work_.normed, width, rows(), width, tile, tile + 1, work_.packed);

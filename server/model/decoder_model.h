@@ -78,6 +78,7 @@ class DecoderModel {
 
   int64_t rows() const { return step_->rows(); }
   int64_t row_tiles() const { return (rows() + table_.row_tile - 1) / table_.row_tile; }
+  int64_t tile_row(int64_t tile) const { return kernels::RowTileBegin(table_, rows(), tile); }
   int64_t hidden_size() const { return config_.hidden_size; }
 
   const ModelWeights& weights_;
