@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include "common/base/error.h"
@@ -42,6 +43,8 @@ int Serve(const lamella::ServerConfig& config) {
   const sigset_t signals = EndSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  // gRPC writes its own view of our errors to stderr; whoever wants it says so.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   auto server = lamella::Server::Start(config);
   if (!server.ok()) {
     lamella::LogError("cannot start", {{"reason", lamella::ErrorReason(server.status())},
