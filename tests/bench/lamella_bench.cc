@@ -4,7 +4,9 @@
 //
 // Decode speed of the CPU executor, in process. The table's last columns set a step beside the time
 // that reading its weights once must take, with a bandwidth measured in the same run.
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -91,6 +93,11 @@ absl::StatusOr<std::unique_ptr<WeightSource>> Source() {
   return std::make_unique<RandomSource>(std::move(config));
 }
 
+double Bandwidth(int32_t threads) {
+  kernels::ForkJoinPool pool(threads);
+  return ReadBandwidth(&pool);
+}
+
 absl::StatusOr<Report> Measure() {
   Report report;
   ASSIGN_OR_RETURN(report.options, ExecutorOptions());
@@ -100,16 +107,15 @@ absl::StatusOr<Report> Measure() {
   const std::string path = absl::GetFlag(FLAGS_model);
   report.model = path.empty() ? "random " + absl::GetFlag(FLAGS_shape)
                               : path.substr(path.find_last_of('/') + 1);
-  {
-    kernels::ForkJoinPool pool(report.options.threads);
-    report.read_bandwidth = ReadBandwidth(&pool);
-  }
+  report.read_bandwidth = Bandwidth(report.options.threads);
   ASSIGN_OR_RETURN(auto source, Source());
   ASSIGN_OR_RETURN(const auto executor, CpuExecutor::Create(*source, report.options));
   source.reset();
   report.isa = kernels::IsaName(executor->kernel_table().isa);
   report.weight_bytes = executor->weight_bytes();
   ASSIGN_OR_RETURN(report.rows, RunEngineBench(executor.get(), options));
+  // Again: on a shared machine one moment may have been slow.
+  report.read_bandwidth = std::max(report.read_bandwidth, Bandwidth(report.options.threads));
   return report;
 }
 

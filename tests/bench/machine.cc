@@ -1,20 +1,23 @@
 #include "tests/bench/machine.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <thread>
-#include <vector>
 
 namespace lamella::bench {
 namespace {
 
 constexpr int64_t kWords = int64_t{32} << 20;
 constexpr int kPasses = 3;
+constexpr size_t kHugePage = size_t{2} << 20;
 
 // Eight chains: one alone would wait for its own additions.
 uint64_t Sum(const uint64_t* words, int64_t count) {
@@ -52,13 +55,18 @@ std::string CommitName() {
 }
 
 double ReadBandwidth(kernels::ForkJoinPool* pool) {
-  std::vector<uint64_t> words(kWords, 1);
+  // In huge pages, as the weights are.
+  void* memory = std::aligned_alloc(kHugePage, kWords * sizeof(uint64_t));
+  if (memory == nullptr) return 0;
+  (void)madvise(memory, kWords * sizeof(uint64_t), MADV_HUGEPAGE);
+  const std::unique_ptr<uint64_t, void (*)(void*)> words(static_cast<uint64_t*>(memory), std::free);
+  std::fill(words.get(), words.get() + kWords, 1);
   std::atomic<uint64_t> sum{0};  // used, so that the reads are not optimised away
   double best = 0;
   for (int pass = 0; pass < kPasses; ++pass) {
     const auto begin = std::chrono::steady_clock::now();
     pool->Run(kWords, int64_t{1} << 16, [&](int64_t from, int64_t to, int32_t) {
-      sum += Sum(words.data() + from, to - from);
+      sum += Sum(words.get() + from, to - from);
     });
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
     best = std::max(best, static_cast<double>(kWords) * sizeof(uint64_t) / took.count());
