@@ -27,6 +27,10 @@ if(LAMELLA_SANITIZE)
   target_compile_options(lamella_options INTERFACE -fsanitize=${LAMELLA_SANITIZE}
                                                    -fno-sanitize-recover=all)
   target_link_options(lamella_options INTERFACE -fsanitize=${LAMELLA_SANITIZE})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # GCC's manual: sanitizers make this warning see what is not there.
+    target_compile_options(lamella_options INTERFACE -Wno-maybe-uninitialized)
+  endif()
 endif()
 
 find_program(LAMELLA_CCACHE ccache)
