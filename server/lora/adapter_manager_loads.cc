@@ -127,10 +127,10 @@ void AdapterManager::OnRoom() {
 }
 
 void AdapterManager::ExpireFirstUses() {
+  const absl::Time now = clock_->Now();
   std::vector<FirstUse> expired;  // declared before the lock: they die after it
   {
     MutexLock lock(&mutex_);
-    const absl::Time now = clock_->Now();
     for (auto it = first_uses_.begin(); it != first_uses_.end();) {
       if (now < it->second.until) {
         ++it;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,19 @@ namespace {
 const AdapterRef kA = FakeAdapterLoader::Ref("a");
 const AdapterRef kB = FakeAdapterLoader::Ref("b");
 const AdapterRef kC = FakeAdapterLoader::Ref("c");
+
+// Does something at the next look at the clock.
+class TrapClock final : public Clock {
+ public:
+  absl::Time Now() const override {
+    if (auto trap = std::exchange(trap_, nullptr)) trap();
+    return absl::FromUnixSeconds(1'700'000'000);
+  }
+  void Set(std::function<void()> trap) { trap_ = std::move(trap); }
+
+ private:
+  mutable std::function<void()> trap_;
+};
 
 // Hand-stepped: no loader threads, a clock that the test moves.
 class AdapterManagerTest : public ::testing::Test {
@@ -146,6 +160,35 @@ TEST_F(AdapterManagerTest, AWaitingLoadGoesOnWhenAPinDies) {
   EXPECT_EQ(settled_, 2);
   EXPECT_EQ(Pin(kB).ref(), kB);
   EXPECT_FALSE(manager_->IsResident(kA));
+}
+
+// The wake-up must not be lost that comes between the refusal and the waiting: a loader looks at
+// the clock there, and nowhere else between asking for room and reading.
+TEST(AdapterManagerRaceTest, RoomThatAppearsAfterTheRefusalIsSeen) {
+  FakeAdapterLoader loader;
+  TrapClock clock;
+  AdapterManagerOptions options;
+  options.capacity_bytes = loader.Bytes(4);
+  options.loader_threads = 0;
+  const auto manager = *AdapterManager::Create(options, &loader, &clock);
+  manager->RequestLoad(kA, [] {});
+  EXPECT_TRUE(manager->Step());
+  AdapterPin pin = *manager->TryPin(kA);
+
+  bool trapped = false;
+  loader.OnResidentBytes([&] {
+    if (!pin) return;
+    clock.Set([&] {
+      trapped = true;
+      pin = AdapterPin();
+    });
+  });
+  manager->RequestLoad(kB, [] {});
+  EXPECT_TRUE(manager->Step());
+  EXPECT_TRUE(trapped);
+  EXPECT_EQ(manager->stats().waiting_for_room, 0U) << "it was refused, but room came meanwhile";
+  EXPECT_TRUE(manager->Step());
+  EXPECT_TRUE(manager->IsResident(kB));
 }
 
 // A wake-up that brings too little room is followed by the next one.

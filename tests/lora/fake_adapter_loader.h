@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -39,6 +40,8 @@ class FakeAdapterLoader final : public AdapterLoader {
     MutexLock lock(&mutex_);
     failures_[ref.Key()] = std::move(status);
   }
+  // Called outside the lock each time that a load asks how much room it needs.
+  void OnResidentBytes(std::function<void()> hook) { on_resident_bytes_ = std::move(hook); }
   // What ResidentBytes promises too much (or too little).
   void MisjudgeBytes(int64_t by) {
     MutexLock lock(&mutex_);
@@ -63,6 +66,7 @@ class FakeAdapterLoader final : public AdapterLoader {
   }
 
   absl::StatusOr<size_t> ResidentBytes(const AdapterRef& ref) const override {
+    if (on_resident_bytes_) on_resident_bytes_();
     MutexLock lock(&mutex_);
     return static_cast<size_t>(static_cast<int64_t>(Bytes(RankOf(ref))) + misjudged_bytes_);
   }
@@ -94,6 +98,7 @@ class FakeAdapterLoader final : public AdapterLoader {
   }
 
   const BaseSpec base_;
+  std::function<void()> on_resident_bytes_;  // set before any load
   mutable Mutex mutex_;
   mutable CondVar changed_;
   mutable int32_t started_ GUARDED_BY(mutex_) = 0;
