@@ -1,6 +1,6 @@
 // Any text as an adapter_config.json: parse it, and ask what was accepted for ranks and scales. The
 // canonical form must itself be strict JSON.
-//   build/fuzz/bin/fuzz_adapter_config tests/fuzz/corpus/adapter_config -max_total_time=10
+//   build/fuzz/bin/adapter_config_fuzz tests/fuzz/corpus/adapter_config -max_total_time=10
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -1,6 +1,6 @@
 // Any bytes as an adapter's weights file: parse with both profiles, then read and check every
 // tensor that was accepted, so that a wrong offset becomes a sanitizer's report.
-//   build/fuzz/bin/fuzz_safetensors tests/fuzz/corpus/safetensors -max_total_time=10
+//   build/fuzz/bin/safetensors_fuzz tests/fuzz/corpus/safetensors -max_total_time=10
 #include <cstddef>
 #include <cstdint>
 #include <span>
