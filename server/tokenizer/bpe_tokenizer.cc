@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "common/base/status_macros.h"
@@ -13,11 +14,11 @@ namespace {
 absl::Status CheckText(std::string_view text) {
   if (text.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max())) {
     return MakeError(absl::StatusCode::kInvalidArgument, reasons::kLimitExceeded, "text",
-                     "text has " + std::to_string(text.size()) + " bytes, the limit is 2147483647");
+                     absl::StrCat("text has ", text.size(), " bytes, the limit is 2147483647"));
   }
   if (const auto at = utf8::FindInvalid(text); at.has_value()) {
     return MakeError(absl::StatusCode::kInvalidArgument, reasons::kInvalidUtf8, "text",
-                     "text is not UTF-8 at byte " + std::to_string(*at));
+                     absl::StrCat("text is not UTF-8 at byte ", *at));
   }
   return absl::OkStatus();
 }

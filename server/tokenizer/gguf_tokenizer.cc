@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "common/base/status_macros.h"
 #include "server/tokenizer/bpe_tokenizer.h"
 #include "server/tokenizer/load_error.h"
@@ -16,7 +18,7 @@
 namespace lamella {
 namespace {
 
-constexpr std::string_view kBlank = "\xE2\x96\x81";  // U+2581
+constexpr char kBlank[] = "\xE2\x96\x81";  // U+2581
 
 constexpr std::string_view kQwen2Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
@@ -52,47 +54,37 @@ bool IsSpecial(GgufTokenType type) {
 absl::Status Check(const GgufTokenizerData& data) {
   if (data.tokens.empty()) return BadTokenizer("tokenizer.ggml.tokens", "there are none");
   if (data.token_types.size() != data.tokens.size()) {
-    return BadTokenizer("tokenizer.ggml.token_type",
-                        std::to_string(data.token_types.size()) + " types for " +
-                            std::to_string(data.tokens.size()) + " tokens");
+    return BadTokenizer(
+        "tokenizer.ggml.token_type",
+        absl::StrCat(data.token_types.size(), " types for ", data.tokens.size(), " tokens"));
   }
   for (size_t id = 0; id < data.tokens.size(); ++id) {
     if (utf8::FindInvalid(data.tokens[id]).has_value()) {
-      return BadTokenizer("tokenizer.ggml.tokens", "token " + std::to_string(id) + " is not UTF-8");
+      return BadTokenizer("tokenizer.ggml.tokens", absl::StrCat("token ", id, " is not UTF-8"));
     }
   }
   const auto count = static_cast<int64_t>(data.tokens.size());
   for (const int32_t id : {data.bos_id, data.eos_id, data.eot_id, data.unk_id, data.pad_id}) {
     if (id < -1 || id >= count) {
-      return BadTokenizer("tokenizer.ggml", "special id " + std::to_string(id) + " of " +
-                                                std::to_string(count) + " tokens");
+      return BadTokenizer("tokenizer.ggml",
+                          absl::StrCat("special id ", id, " of ", count, " tokens"));
     }
   }
   return absl::OkStatus();
-}
-
-std::string WithBlanks(std::string_view piece) {
-  std::string out;
-  for (const char c : piece) {
-    if (c == ' ') {
-      out += kBlank;
-    } else {
-      out += c;
-    }
-  }
-  return out;
 }
 
 // `blanks`: user-defined tokens spell blanks as blanks in the file, as U+2581 in the vocabulary.
 absl::StatusOr<std::unique_ptr<Vocabulary>> BuildVocabulary(const GgufTokenizerData& data,
                                                             bool blanks) {
   size_t bytes = 0;
-  for (const std::string& token : data.tokens) bytes += token.size() * kBlank.size();
+  for (const std::string& token : data.tokens)
+    bytes += token.size() * std::string_view(kBlank).size();
   auto vocabulary = std::make_unique<Vocabulary>(bytes, data.tokens.size());
   for (size_t i = 0; i < data.tokens.size(); ++i) {
     const auto id = static_cast<int32_t>(i);
     const bool respell = blanks && data.token_types[i] == GgufTokenType::kUserDefined;
-    const std::string piece = respell ? WithBlanks(data.tokens[i]) : data.tokens[i];
+    std::string piece = data.tokens[i];
+    if (respell) absl::StrReplaceAll({{" ", kBlank}}, &piece);
     RETURN_IF_ERROR(vocabulary->Add(piece, id));
     if (IsSpecial(data.token_types[i])) {
       RETURN_IF_ERROR(vocabulary->AddToken(piece, id, /*special=*/true));
@@ -184,15 +176,14 @@ absl::StatusOr<BpeTokenizerParts> ByteLevelParts(const GgufTokenizerData& data) 
 
 absl::StatusOr<std::vector<float>> MergeScores(const GgufTokenizerData& data) {
   if (data.scores.size() != data.tokens.size()) {
-    return BadTokenizer("tokenizer.ggml.scores",
-                        std::to_string(data.scores.size()) + " scores for " +
-                            std::to_string(data.tokens.size()) + " tokens");
+    return BadTokenizer("tokenizer.ggml.scores", absl::StrCat(data.scores.size(), " scores for ",
+                                                              data.tokens.size(), " tokens"));
   }
   std::vector<float> scores = data.scores;
   for (size_t id = 0; id < scores.size(); ++id) {
     if (!std::isfinite(scores[id])) {
       return BadTokenizer("tokenizer.ggml.scores",
-                          "score of token " + std::to_string(id) + " is not finite");
+                          absl::StrCat("score of token ", id, " is not finite"));
     }
     const GgufTokenType type = data.token_types[id];
     if (IsSpecial(type) || type == GgufTokenType::kByte) scores[id] = ScoredMerges::kNever;
@@ -210,11 +201,11 @@ absl::StatusOr<BpeTokenizerParts> ScoredParts(const GgufTokenizerData& data) {
       vocabulary.get(), std::make_unique<ScoredMerges>(vocabulary.get(), scores), options);
   parts.vocabulary = std::move(vocabulary);
   if (data.add_space_prefix) {
-    parts.normalizer.Add(Normalizer::Prepend{std::string(kBlank)});
-    parts.decoder.strip = " ";
+    parts.normalizer.Add(Normalizer::Prepend{kBlank});
+    parts.decoder.strip.assign(1, ' ');
     parts.decoder.strip_at_start = 1;
   }
-  parts.normalizer.Add(Normalizer::Replace{" ", std::nullopt, std::string(kBlank)});
+  parts.normalizer.Add(Normalizer::Replace{" ", std::nullopt, kBlank});
   parts.decoder.replacements.emplace_back(kBlank, " ");
   parts.decoder.byte_fallback = true;
   return parts;

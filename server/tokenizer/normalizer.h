@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -26,7 +27,10 @@ class Normalizer {
   struct Nfc {};
   using Step = std::variant<Replace, Prepend, Nfc>;
 
-  void Add(Step step) { steps_.push_back(std::move(step)); }
+  template <typename Kind>
+  void Add(Kind step) {
+    steps_.emplace_back(std::in_place_type<Kind>, std::move(step));
+  }
   bool empty() const { return steps_.empty(); }
 
   // Precondition: `text` is well-formed UTF-8 and begins at byte `base` of the caller's text.

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -31,7 +32,10 @@ class PreTokenizer {
   struct PrefixSpace {};  // a blank before each word that does not begin with one
   using Step = std::variant<Split, Digits, PrefixSpace>;
 
-  void Add(Step step) { steps_.push_back(std::move(step)); }
+  template <typename Kind>
+  void Add(Kind step) {
+    steps_.emplace_back(std::in_place_type<Kind>, std::move(step));
+  }
 
   // Cuts `*text` (PrefixSpace changes it) and puts the words, which are not empty, into `*words`.
   // Precondition: well-formed UTF-8. INVALID_ARGUMENT (LIMIT_EXCEEDED) as Regex::FindAll.

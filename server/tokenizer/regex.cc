@@ -5,6 +5,7 @@
 
 #include <array>
 
+#include "absl/strings/str_cat.h"
 #include "server/tokenizer/load_error.h"
 #include "server/tokenizer/utf8.h"
 
@@ -112,8 +113,8 @@ absl::Status Regex::FindAll(std::string_view text, std::vector<TextRange>* match
     if (rc == PCRE2_ERROR_NOMATCH) break;
     if (rc < 0) {
       return MakeError(absl::StatusCode::kInvalidArgument, reasons::kLimitExceeded, "text",
-                       "text: cutting it into words needs more than " +
-                           std::to_string(kMatchLimit) + " steps at byte " + std::to_string(pos));
+                       absl::StrCat("text: cutting it into words needs more than ", kMatchLimit,
+                                    " steps at byte ", pos));
     }
     const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data.get());
     const TextRange match{offsets[0], offsets[1]};

@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/formats/json.h"
 #include "server/tokenizer/bpe_tokenizer.h"
@@ -70,7 +71,7 @@ absl::StatusOr<std::unique_ptr<const MergeRules>> BuildMerges(const TokenizerJso
 absl::Status RefuseUnlessEmpty(const JsonValue& model, std::string_view key) {
   const JsonValue* value = model.Find(key);
   if (value == nullptr || value->is_empty()) return absl::OkStatus();
-  return UnsupportedTokenizer("model." + std::string(key), value->Describe());
+  return UnsupportedTokenizer(absl::StrCat("model.", std::string(key)), value->Describe());
 }
 
 absl::StatusOr<BpeOptions> ReadModelOptions(const JsonValue& document,

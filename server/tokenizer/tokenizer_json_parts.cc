@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "server/tokenizer/load_error.h"
 
@@ -10,6 +11,15 @@ namespace lamella {
 namespace {
 
 bool IsAbsent(const JsonValue* node) { return node == nullptr || node->is_null(); }
+
+// What a component says it is; a view into `node`.
+absl::StatusOr<std::string_view> TypeOf(const JsonValue& node) {
+  const JsonValue* type = node.Find("type");
+  if (type == nullptr || type->AsString() == nullptr) {
+    return BadTokenizer("type", absl::StrCat("a component without a type: ", node.Describe()));
+  }
+  return std::string_view(*type->AsString());
+}
 
 // {"String": "x"} or {"Regex": "x"}.
 absl::Status ReadPattern(const JsonValue& node, std::string_view field, std::string* text,
@@ -77,7 +87,7 @@ absl::StatusOr<std::vector<int32_t>> TemplateIds(const JsonValue& node, const Js
   const JsonValue* tokens = node.Find("special_tokens");
   const JsonValue* token = tokens == nullptr ? nullptr : tokens->Find(name);
   if (token == nullptr) {
-    return BadTokenizer("post_processor.TemplateProcessing", "unknown token " + name);
+    return BadTokenizer("post_processor.TemplateProcessing", absl::StrCat("unknown token ", name));
   }
   ASSIGN_OR_RETURN(const JsonValue::Array* listed, token->GetArray("ids"));
   std::vector<int32_t> ids;
@@ -121,7 +131,7 @@ absl::Status ReadTemplate(const JsonValue& node, BpeTokenizerParts* parts) {
 enum class DecoderStage { kReplace, kBytes, kFused };
 
 absl::Status ReadDecoderStep(const JsonValue& node, DecoderOptions* decoder, DecoderStage* stage) {
-  ASSIGN_OR_RETURN(const std::string type, node.GetString("type"));
+  ASSIGN_OR_RETURN(const std::string_view type, TypeOf(node));
   if (type == "Replace" && *stage == DecoderStage::kReplace) {
     std::string what;
     std::optional<Regex> regex;
@@ -143,7 +153,7 @@ absl::Status ReadDecoderStep(const JsonValue& node, DecoderOptions* decoder, Dec
     }
     decoder->strip_at_start = static_cast<int32_t>(start);
   } else {
-    return UnsupportedTokenizer("decoder", type + " (in this place)");
+    return UnsupportedTokenizer("decoder", absl::StrCat(std::string(type), " (in this place)"));
   }
   return absl::OkStatus();
 }
@@ -152,7 +162,7 @@ absl::Status ReadDecoderStep(const JsonValue& node, DecoderOptions* decoder, Dec
 
 absl::Status ReadNormalizer(const JsonValue* node, Normalizer* normalizer) {
   if (IsAbsent(node)) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::string type, node->GetString("type"));
+  ASSIGN_OR_RETURN(const std::string_view type, TypeOf(*node));
   if (type == "Sequence") {
     ASSIGN_OR_RETURN(const JsonValue::Array* steps, node->GetArray("normalizers"));
     for (const JsonValue& step : *steps) RETURN_IF_ERROR(ReadNormalizer(&step, normalizer));
@@ -175,7 +185,7 @@ absl::Status ReadNormalizer(const JsonValue* node, Normalizer* normalizer) {
 absl::Status ReadPreTokenizer(const JsonValue* node, PreTokenizer* pre_tokenizer,
                               bool* byte_level) {
   if (IsAbsent(node)) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::string type, node->GetString("type"));
+  ASSIGN_OR_RETURN(const std::string_view type, TypeOf(*node));
   if (type == "Sequence") {
     ASSIGN_OR_RETURN(const JsonValue::Array* steps, node->GetArray("pretokenizers"));
     for (const JsonValue& step : *steps) {
@@ -183,7 +193,9 @@ absl::Status ReadPreTokenizer(const JsonValue* node, PreTokenizer* pre_tokenizer
     }
     return absl::OkStatus();
   }
-  if (*byte_level) return UnsupportedTokenizer("pre_tokenizer", type + " after ByteLevel");
+  if (*byte_level)
+    return UnsupportedTokenizer("pre_tokenizer",
+                                absl::StrCat(std::string(type), " after ByteLevel"));
   if (type == "Split") return ReadSplit(*node, pre_tokenizer);
   if (type == "Digits") {
     PreTokenizer::Digits digits;
@@ -200,7 +212,7 @@ absl::Status ReadPreTokenizer(const JsonValue* node, PreTokenizer* pre_tokenizer
 
 absl::Status ReadPostProcessor(const JsonValue* node, BpeTokenizerParts* parts) {
   if (IsAbsent(node)) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::string type, node->GetString("type"));
+  ASSIGN_OR_RETURN(const std::string_view type, TypeOf(*node));
   if (type == "Sequence") {
     ASSIGN_OR_RETURN(const JsonValue::Array* steps, node->GetArray("processors"));
     for (const JsonValue& step : *steps) RETURN_IF_ERROR(ReadPostProcessor(&step, parts));
@@ -213,7 +225,7 @@ absl::Status ReadPostProcessor(const JsonValue* node, BpeTokenizerParts* parts) 
 
 absl::Status ReadDecoder(const JsonValue* node, DecoderOptions* decoder) {
   if (IsAbsent(node)) return UnsupportedTokenizer("decoder", "null");
-  ASSIGN_OR_RETURN(const std::string type, node->GetString("type"));
+  ASSIGN_OR_RETURN(const std::string_view type, TypeOf(*node));
   if (type == "ByteLevel") {
     decoder->byte_level = true;
     return absl::OkStatus();

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "server/tokenizer/load_error.h"
 
 namespace lamella {
@@ -15,9 +16,8 @@ constexpr size_t kMaxValues = size_t{2} << 20;  // outside the two flat parts
 constexpr size_t kMaxMembers = 4096;            // of one object: keys are compared one by one
 
 absl::Status LimitExceeded(std::string_view what, size_t limit) {
-  return MakeError(
-      absl::StatusCode::kInvalidArgument, reasons::kLimitExceeded, "tokenizer.json",
-      "tokenizer.json has more than " + std::to_string(limit) + " " + std::string(what));
+  return MakeError(absl::StatusCode::kInvalidArgument, reasons::kLimitExceeded, "tokenizer.json",
+                   absl::StrCat("tokenizer.json has more than ", limit, " ", std::string(what)));
 }
 
 // What nlohmann's parser calls; false stops it and leaves the reason in `status`.
@@ -63,7 +63,7 @@ class Handler : public nlohmann::json_sax<nlohmann::json> {
     if (std::any_of(members.begin(), members.end(),
                     [&](const JsonMember& member) { return member.key == value; })) {
       return Fail(MakeError(absl::StatusCode::kInvalidArgument, reasons::kDuplicateKey, value,
-                            "tokenizer.json: key " + value + " is there twice"));
+                            absl::StrCat("tokenizer.json: key ", value, " is there twice")));
     }
     stack_.back().key = std::move(value);
     return true;
@@ -103,7 +103,7 @@ class Handler : public nlohmann::json_sax<nlohmann::json> {
                    const nlohmann::json::exception& /*error*/) override {
     return Fail(MakeError(absl::StatusCode::kInvalidArgument, reasons::kMalformedJson,
                           "tokenizer.json",
-                          "tokenizer.json is not JSON at byte " + std::to_string(position)));
+                          absl::StrCat("tokenizer.json is not JSON at byte ", position)));
   }
 
   TokenizerJsonData data;
@@ -124,7 +124,7 @@ class Handler : public nlohmann::json_sax<nlohmann::json> {
   }
   absl::Status BadMerge() const {
     return BadTokenizer("model.merges",
-                        "entry " + std::to_string(data.merges.size()) + " is not a pair of pieces");
+                        absl::StrCat("entry ", data.merges.size(), " is not a pair of pieces"));
   }
   bool AtModel(std::string_view member) const {
     return stack_.size() == 2 && stack_[0].key == "model" && stack_[1].is_object &&

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "server/tokenizer/load_error.h"
 
 namespace lamella {
@@ -20,10 +21,9 @@ Vocabulary::Vocabulary(size_t total_bytes, size_t count) {
 
 absl::Status Vocabulary::Store(std::string_view piece, int32_t id) {
   if (id < 0 || id > kMaxId) {
-    return BadTokenizer(
-        "vocab", "id " + std::to_string(id) + " is not in [0, " + std::to_string(kMaxId) + "]");
+    return BadTokenizer("vocab", absl::StrCat("id ", id, " is not in [0, ", kMaxId, "]"));
   }
-  if (Has(id)) return BadTokenizer("vocab", "id " + std::to_string(id) + " has two spellings");
+  if (Has(id)) return BadTokenizer("vocab", absl::StrCat("id ", id, " has two spellings"));
   if (arena_.size() + piece.size() > arena_.capacity()) {
     return absl::InternalError("tokenizer: more bytes of pieces than were announced");
   }
@@ -40,7 +40,7 @@ absl::Status Vocabulary::Store(std::string_view piece, int32_t id) {
 
 absl::Status Vocabulary::Add(std::string_view piece, int32_t id) {
   if (index_.contains(ToAbsl(piece))) {
-    return BadTokenizer("vocab", "the piece of id " + std::to_string(id) + " is there twice");
+    return BadTokenizer("vocab", absl::StrCat("the piece of id ", id, " is there twice"));
   }
   if (absl::Status status = Store(piece, id); !status.ok()) return status;
   index_.emplace(ToAbsl(Piece(id)), id);
@@ -52,7 +52,7 @@ absl::Status Vocabulary::AddToken(std::string_view content, int32_t id, bool spe
   if (!Has(id)) {
     if (absl::Status status = Store(content, id); !status.ok()) return status;
   } else if (Piece(id) != content) {
-    return BadTokenizer("added_tokens", "id " + std::to_string(id) + " has another spelling");
+    return BadTokenizer("added_tokens", absl::StrCat("id ", id, " has another spelling"));
   }
   if (special) flags_[static_cast<size_t>(id)] |= kSpecial;
   return absl::OkStatus();

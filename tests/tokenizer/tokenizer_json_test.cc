@@ -2,6 +2,7 @@
 
 #include <random>
 #include <string>
+#include <thread>
 
 #include "common/base/error.h"
 #include "common/base/reasons.h"
@@ -126,6 +127,24 @@ TEST(TokenizerJsonTest, InvalidUtf8IsRefusedWithItsOffset) {
     EXPECT_EQ(ErrorReason(status), reasons::kInvalidUtf8);
     EXPECT_THAT(std::string(status.message()), HasSubstr("at byte 3"));
   }
+}
+
+TEST(TokenizerJsonTest, ManyThreadsMayEncodeAtOnce) {
+  const auto tokenizer = LoadGolden("gpt2");
+  ASSERT_NE(tokenizer, nullptr);
+  const std::string text = "It's 42 words,  or\nmore \xE4\xBD\xA0.";
+  const auto expected = tokenizer->Encode(text, {});
+  ASSERT_TRUE(expected.ok());
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int k = 0; k < 50; ++k) {
+        const auto encoding = tokenizer->Encode(text, {});
+        EXPECT_TRUE(encoding.ok() && encoding->ids == expected->ids);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 TEST(TokenizerJsonTest, HostileTextEndsWithASaneCount) {
