@@ -25,12 +25,17 @@ function(lamella_tests name)
                        PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()
 
-# lamella_fuzz(NAME SRCS ... DEPS ...): a libFuzzer binary; only with -DLAMELLA_FUZZ=ON and clang.
+# lamella_fuzz(NAME SRCS ... DEPS ...): a libFuzzer binary; only with -DLAMELLA_FUZZ=ON and clang. The target
+# `fuzzers` builds them all.
+if(LAMELLA_FUZZ)
+  add_custom_target(fuzzers)
+endif()
 function(lamella_fuzz name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   if(LAMELLA_FUZZ)
     add_executable(${name} ${ARG_SRCS})
     target_link_libraries(${name} PRIVATE ${ARG_DEPS} lamella_options)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    add_dependencies(fuzzers ${name})
   endif()
 endfunction()

@@ -16,10 +16,11 @@ case "${1:-}" in
 esac
 
 fetch_models() {
-  scripts/setup.sh --model smollm2 && scripts/setup.sh --model gemma
+  scripts/setup.sh --model smollm2 && scripts/setup.sh --model gemma && scripts/setup.sh --model llama-tokenizer
 }
 
-run_ctest() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j2; }
+# run_ctest PRESET [ARGUMENT...]
+run_ctest() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j2 "${@:2}"; }
 
 # Every fuzz target for a few seconds over its corpus.
 fuzz_smoke() {
@@ -41,11 +42,11 @@ stage ctest run_ctest release
 tail -n 4 "$LOGS/ctest.log"
 if $all; then
   stage build-asan-ubsan build asan-ubsan
-  stage ctest-asan-ubsan run_ctest asan-ubsan
+  stage ctest-asan-ubsan run_ctest asan-ubsan -LE models
   stage build-tsan build tsan
-  stage ctest-tsan run_ctest tsan
+  stage ctest-tsan run_ctest tsan -LE models
   stage clang-tsa build clang-tsa
-  stage build-fuzz build fuzz
+  stage build-fuzz build fuzz fuzzers
   stage fuzz-smoke fuzz_smoke
   stage bench-smoke build/release/bin/lamella-bench engine --smoke
   grep -E 'tests passed' "$LOGS"/ctest*.log
