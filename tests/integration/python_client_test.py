@@ -1,0 +1,69 @@
+"""The Python package against a real server: python3 python_client_test.py SERVER_BINARY ADAPTERS_DIR."""
+import os
+import signal
+import subprocess
+import sys
+import unittest
+
+from lamella import Client, LamellaError
+
+SERVER, ADAPTERS = sys.argv[1:3]
+CACHE = os.environ.get("LAMELLA_CACHE") or os.path.expanduser("~/.cache/lamella")
+BASE = os.environ.get("LAMELLA_TEST_SMOLLM2") or f"{CACHE}/models/smollm2-135m-instruct.gguf"
+
+
+class PythonClientTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not os.path.exists(BASE):
+            raise unittest.SkipTest(f"missing {BASE} (scripts/setup.sh --model smollm2)")
+        cls.server = subprocess.Popen([SERVER, f"--model={BASE}", f"--adapters-dir={ADAPTERS}", "--listen=127.0.0.1:0",
+                                       "--metrics-listen="], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for line in cls.server.stdout:
+            if " address=" in line:
+                cls.client = Client(line.split(" address=")[1].split()[0], timeout=60)
+                return
+        raise RuntimeError("the server ended before it was ready")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.client.close()
+        cls.server.send_signal(signal.SIGTERM)
+        cls.server.communicate(timeout=30)
+
+    def test_stream_is_the_whole_answer_in_pieces(self):
+        prompt = "The capital of France is"
+        whole = self.client.complete(prompt, max_tokens=5)
+        self.assertEqual(whole.finish_reason, "length")
+        self.assertEqual(len(whole.token_ids), 5)
+        self.assertEqual("".join(self.client.generate(prompt, max_tokens=5)), whole.text)
+
+    def test_adapter_changes_the_answer_and_is_named(self):
+        prompt = "English: Mexican Sign Language\nGerman:"
+        base = self.client.complete(prompt, max_tokens=8)
+        adapted = self.client.complete(prompt, adapter="smollm2-german", max_tokens=8)
+        self.assertNotEqual(base.text, adapted.text)
+        self.assertEqual(base.adapter_version, "")
+        versions = {a.adapter_id: a.version for a in self.client.adapters()}
+        self.assertEqual(adapted.adapter_version, versions["smollm2-german"])
+
+    def test_errors_carry_code_reason_and_field(self):
+        with self.assertRaises(LamellaError) as caught:
+            self.client.complete("x", max_tokens=0)
+        self.assertEqual((caught.exception.code.name, caught.exception.reason, caught.exception.field),
+                         ("INVALID_ARGUMENT", "OUT_OF_RANGE", "stop.max_tokens"))
+        with self.assertRaises(LamellaError) as caught:
+            list(self.client.generate("x", adapter="nobody"))
+        self.assertEqual(caught.exception.reason, "ADAPTER_NOT_FOUND")
+
+    def test_model_and_tokens(self):
+        self.assertEqual(self.client.model().architecture, "LlamaForCausalLM")
+        self.assertEqual(self.client.tokenize("The capital of France is"), [504, 3575, 282, 4649, 314])
+
+    def test_unknown_options_are_refused_here(self):
+        with self.assertRaises(TypeError):
+            self.client.complete("x", max_token=1)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
