@@ -4,7 +4,7 @@
 # Debian 12's own packages; the release pins their versions.
 DEBIAN_PACKAGES=(
   g++ cmake ninja-build mold ccache clang-14 clang-format-14 libclang-rt-14-dev pkg-config
-  python3 python3-pip python3-venv unzip ca-certificates
+  python3 python3-pip python3-venv unzip xz-utils ca-certificates git
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev grpc-proto
   libabsl-dev nlohmann-json3-dev libre2-dev libpcre2-dev libutf8proc-dev libsqlite3-dev libssl-dev
   libspdlog-dev libcli11-dev prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev

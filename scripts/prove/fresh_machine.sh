@@ -9,21 +9,18 @@ root=${1:-$(mktemp -d)}
 [ "$(id -u)" -eq 0 ] || { echo "fresh_machine: needs root for chroot" >&2; exit 2; }
 command -v debootstrap >/dev/null || { echo "fresh_machine: needs the package debootstrap" >&2; exit 2; }
 
-[ -x "$root/bin/bash" ] || debootstrap --variant=minbase --include=ca-certificates,git bookworm "$root" >&2
-trap 'umount "$root/proc" "$root/dev" "$root/tmp/source" 2>/dev/null || true' EXIT
-mkdir -p "$root/tmp/source"
+[ -x "$root/bin/bash" ] || debootstrap --variant=minbase --include=ca-certificates bookworm "$root" >&2
+trap 'umount "$root/proc" "$root/dev" 2>/dev/null || true' EXIT
 mount --bind /proc "$root/proc"
 mount --bind /dev "$root/dev"
-mount --bind . "$root/tmp/source"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 # The machine's own certificate authorities and proxies belong to its network, not to the project.
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 rm -rf "$root/root/.cache" "$root/root/lamella"
+git clone -q . "$root/root/lamella"
 
 chroot "$root" /usr/bin/env -i HOME=/root LANG=C.UTF-8 PATH=/usr/sbin:/usr/bin:/sbin:/bin \
   ${https_proxy:+https_proxy="$https_proxy"} ${http_proxy:+http_proxy="$http_proxy"} bash -euc '
-  command -v git >/dev/null || { apt-get update -qq && apt-get install -y -qq git >/dev/null; }
-  git -c safe.directory="*" clone -q /tmp/source /root/lamella
   cd /root/lamella
   for turn in first second; do
     begin=$SECONDS
