@@ -49,9 +49,10 @@ class AdapterStore {
 
   // `adapter_id` as adapter_id.h has it. INVALID_ARGUMENT (INVALID_ADAPTER_ID); NOT_FOUND
   // (ADAPTER_NOT_FOUND); for a refused adapter its own validation status, the message prefixed with
-  // the adapter's name.
+  // the adapter's name. Where an alias splits traffic, equal routing keys get equal versions.
   virtual absl::StatusOr<StoredVersion> Resolve(std::string_view tenant,
-                                                std::string_view adapter_id) const = 0;
+                                                std::string_view adapter_id,
+                                                std::string_view routing_key) const = 0;
 
   // Everything the tenant has, refused adapters too, sorted by name. Empty for unknown tenants.
   virtual std::vector<AdapterListing> List(std::string_view tenant) const = 0;

@@ -133,7 +133,8 @@ absl::Status FolderAdapterStore::Fill(const std::string& folder, Entry* entry) c
 }
 
 absl::StatusOr<StoredVersion> FolderAdapterStore::Resolve(std::string_view tenant,
-                                                          std::string_view adapter_id) const {
+                                                          std::string_view adapter_id,
+                                                          std::string_view /*routing_key*/) const {
   ASSIGN_OR_RETURN(const AdapterId id, ParseAdapterId(adapter_id));
   const auto found = tenant == kDefaultTenant ? entries_.find(id.name) : entries_.end();
   if (found == entries_.end()) return AdapterNotFound(adapter_id);

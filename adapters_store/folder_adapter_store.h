@@ -28,8 +28,8 @@ class FolderAdapterStore final : public AdapterStore {
                                                                   const BaseSpec& base,
                                                                   const AdapterLimits& limits);
 
-  absl::StatusOr<StoredVersion> Resolve(std::string_view tenant,
-                                        std::string_view adapter_id) const override;
+  absl::StatusOr<StoredVersion> Resolve(std::string_view tenant, std::string_view adapter_id,
+                                        std::string_view routing_key) const override;
   std::vector<AdapterListing> List(std::string_view tenant) const override;
   absl::StatusOr<AdapterFiles> Open(const StoredVersion& version) const override;
 

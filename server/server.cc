@@ -33,8 +33,8 @@ constexpr absl::Duration kFlushGrace = absl::Seconds(2);
 // The store of a server that has no folder of adapters.
 class EmptyAdapterStore final : public AdapterStore {
  public:
-  absl::StatusOr<StoredVersion> Resolve(std::string_view,
-                                        std::string_view adapter_id) const override {
+  absl::StatusOr<StoredVersion> Resolve(std::string_view, std::string_view adapter_id,
+                                        std::string_view) const override {
     const auto parsed = ParseAdapterId(adapter_id);
     return parsed.ok() ? AdapterNotFound(adapter_id) : parsed.status();
   }

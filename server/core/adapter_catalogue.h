@@ -27,8 +27,9 @@ class AdapterCatalogue {
   // `adapter_id`: "" (base), "A" (alias live), "A@alias", "A@sha256:<at least 12 hex>".
   // INVALID_ARGUMENT (INVALID_ADAPTER_ID) if it has no such form; NOT_FOUND (ADAPTER_NOT_FOUND) for
   // unknown and foreign adapters alike; the validator's status for one that was refused.
-  virtual absl::StatusOr<AdapterRef> Resolve(std::string_view tenant,
-                                             std::string_view adapter_id) const = 0;
+  // Where an alias splits traffic, equal routing keys get equal versions.
+  virtual absl::StatusOr<AdapterRef> Resolve(std::string_view tenant, std::string_view adapter_id,
+                                             std::string_view routing_key) const = 0;
 
   // Sorted by name.
   virtual std::vector<AdapterSummary> ListUsable(std::string_view tenant) const = 0;

@@ -107,7 +107,8 @@ absl::StatusOr<StreamReader> Engine::Submit(Request request) {
                      "the deadline has passed");
   }
   RETURN_IF_ERROR(CheckBeforeTokenizing(request, impl_->options.limits, executor));
-  ASSIGN_OR_RETURN(AdapterRef adapter, deps.catalogue->Resolve(request.tenant, request.adapter_id));
+  ASSIGN_OR_RETURN(AdapterRef adapter,
+                   deps.catalogue->Resolve(request.tenant, request.adapter_id, request.request_id));
   ASSIGN_OR_RETURN(std::vector<int32_t> prompt, impl_->Tokenize(&request));
   RETURN_IF_ERROR(CheckExactly(request, prompt, executor));
 

@@ -86,7 +86,7 @@ size_t ResidentBytesBound(const StoredVersion& version, const BaseSpec& base,
 }
 
 absl::StatusOr<StoredVersion> StoreAdapterLoader::Find(const AdapterRef& ref) const {
-  return store_->Resolve(ref.tenant, ref.name + "@sha256:" + ref.version);
+  return store_->Resolve(ref.tenant, ref.name + "@sha256:" + ref.version, "");
 }
 
 absl::StatusOr<size_t> StoreAdapterLoader::ResidentBytes(const AdapterRef& ref) const {

@@ -14,9 +14,10 @@ AdapterRef RefOf(const StoredVersion& version) {
 }  // namespace
 
 absl::StatusOr<AdapterRef> StoreCatalogue::Resolve(std::string_view tenant,
-                                                   std::string_view adapter_id) const {
+                                                   std::string_view adapter_id,
+                                                   std::string_view routing_key) const {
   if (adapter_id.empty()) return AdapterRef();
-  ASSIGN_OR_RETURN(const StoredVersion version, store_->Resolve(tenant, adapter_id));
+  ASSIGN_OR_RETURN(const StoredVersion version, store_->Resolve(tenant, adapter_id, routing_key));
   return RefOf(version);
 }
 

@@ -17,8 +17,8 @@ class StoreCatalogue final : public AdapterCatalogue {
   StoreCatalogue(const AdapterStore* store, const AdapterManager* manager)
       : store_(store), manager_(manager) {}
 
-  absl::StatusOr<AdapterRef> Resolve(std::string_view tenant,
-                                     std::string_view adapter_id) const override;
+  absl::StatusOr<AdapterRef> Resolve(std::string_view tenant, std::string_view adapter_id,
+                                     std::string_view routing_key) const override;
   std::vector<AdapterSummary> ListUsable(std::string_view tenant) const override;
 
  private:

@@ -41,7 +41,7 @@ class FolderAdapterStoreTest : public ::testing::Test {
   }
   absl::StatusOr<StoredVersion> Resolve(std::string_view id,
                                         std::string_view tenant = kDefaultTenant) const {
-    return store_->Resolve(tenant, id);
+    return store_->Resolve(tenant, id, "");
   }
   // Opens the store with one adapter "bad" and asks for it.
   absl::StatusOr<StoredVersion> ResolveBad(const PeftAdapter& adapter) {

@@ -24,7 +24,7 @@ struct Expected {
 };
 
 void ExpectUsable(const FolderAdapterStore& store, const Expected& expected) {
-  const auto version = store.Resolve(kDefaultTenant, expected.name);
+  const auto version = store.Resolve(kDefaultTenant, expected.name, "");
   ASSERT_TRUE(IsOk(version));
   EXPECT_EQ(version->max_rank, expected.rank);
   EXPECT_EQ(version->modules, expected.modules);
@@ -41,7 +41,7 @@ TEST(SamplesTest, SmolLm2AdaptersFitSmolLm2Alone) {
   ExpectUsable(**store, {"smollm2-sentiment", 8, 60, 2.0F});
   ExpectUsable(**store, {"smollm2-german", 16, 210, 4.0F});
   for (const char* foreign : {"gemma-sentiment", "gemma-german"}) {
-    const auto version = (*store)->Resolve(kDefaultTenant, foreign);
+    const auto version = (*store)->Resolve(kDefaultTenant, foreign, "");
     EXPECT_EQ(version.status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_EQ(ErrorReason(version.status()), reasons::kShapeMismatch);
   }
@@ -53,7 +53,7 @@ TEST(SamplesTest, GemmaAdaptersFitGemmaAlone) {
   ExpectUsable(**store, {"gemma-sentiment", 8, 36, 2.0F});
   ExpectUsable(**store, {"gemma-german", 16, 126, 4.0F});
   for (const char* foreign : {"smollm2-sentiment", "smollm2-german"}) {
-    const auto version = (*store)->Resolve(kDefaultTenant, foreign);
+    const auto version = (*store)->Resolve(kDefaultTenant, foreign, "");
     EXPECT_EQ(ErrorReason(version.status()), reasons::kUnknownTensor);  // 30 layers against 18
   }
 }

@@ -162,7 +162,8 @@ class FakeCatalogue final : public AdapterCatalogue {
                            .residency = Residency::kHost});
     }
   }
-  absl::StatusOr<AdapterRef> Resolve(std::string_view, std::string_view) const override {
+  absl::StatusOr<AdapterRef> Resolve(std::string_view, std::string_view,
+                                     std::string_view) const override {
     return MakeError(absl::StatusCode::kNotFound, reasons::kAdapterNotFound, "adapter_id", "none");
   }
   std::vector<AdapterSummary> ListUsable(std::string_view tenant) const override {

@@ -29,7 +29,7 @@ class AdapterLoaderTest : public ::testing::Test {
     loader_ = std::make_unique<StoreAdapterLoader>(store_.get(), &base_, &ReferenceKernels());
   }
   AdapterRef RefOf(const std::string& name) const {
-    const auto version = store_->Resolve(kDefaultTenant, name);
+    const auto version = store_->Resolve(kDefaultTenant, name, "");
     EXPECT_TRUE(version.ok()) << version.status();
     return {version->tenant, version->name, version->version};
   }
@@ -136,7 +136,7 @@ TEST_F(AdapterLoaderTest, SamplesTakeWhatTheyMust) {
   const StoreAdapterLoader loader(store_.get(), &base_,
                                   &ReferenceKernels(kernels::WeightType::kBF16));
   for (const char* name : {"smollm2-german", "smollm2-sentiment"}) {
-    const auto version = store_->Resolve(kDefaultTenant, name);
+    const auto version = store_->Resolve(kDefaultTenant, name, "");
     ASSERT_TRUE(version.ok()) << version.status();
     const AdapterRef ref{version->tenant, version->name, version->version};
     const auto weights = loader.Load(ref);

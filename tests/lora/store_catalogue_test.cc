@@ -42,30 +42,30 @@ class StoreCatalogueTest : public ::testing::Test {
 };
 
 TEST_F(StoreCatalogueTest, TheEmptyIdIsTheBase) {
-  EXPECT_EQ(catalogue_->Resolve(kDefaultTenant, "").value(), AdapterRef());
+  EXPECT_EQ(catalogue_->Resolve(kDefaultTenant, "", "").value(), AdapterRef());
 }
 
 TEST_F(StoreCatalogueTest, NamesResolveToVersions) {
-  const auto ref = catalogue_->Resolve(kDefaultTenant, "good");
+  const auto ref = catalogue_->Resolve(kDefaultTenant, "good", "");
   ASSERT_TRUE(ref.ok()) << ref.status();
   EXPECT_EQ(ref->tenant, kDefaultTenant);
   EXPECT_EQ(ref->name, "good");
   EXPECT_EQ(ref->version.size(), 64U);
-  EXPECT_EQ(catalogue_->Resolve(kDefaultTenant, "good@live").value(), *ref);
+  EXPECT_EQ(catalogue_->Resolve(kDefaultTenant, "good@live", "").value(), *ref);
   const std::string by_version = "good@sha256:" + ref->version.substr(0, 12);
-  EXPECT_EQ(catalogue_->Resolve(kDefaultTenant, by_version).value(), *ref);
+  EXPECT_EQ(catalogue_->Resolve(kDefaultTenant, by_version, "").value(), *ref);
 }
 
 TEST_F(StoreCatalogueTest, UnknownAndForeignGetOneAnswer) {
-  const auto unknown = catalogue_->Resolve(kDefaultTenant, "ghost").status();
+  const auto unknown = catalogue_->Resolve(kDefaultTenant, "ghost", "").status();
   EXPECT_EQ(unknown.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(ErrorReason(unknown), reasons::kAdapterNotFound);
-  EXPECT_EQ(catalogue_->Resolve("other", "ghost").status(), unknown);
-  EXPECT_EQ(catalogue_->Resolve("other", "good").status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(catalogue_->Resolve("other", "ghost", "").status(), unknown);
+  EXPECT_EQ(catalogue_->Resolve("other", "good", "").status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(StoreCatalogueTest, ARefusedAdapterSaysWhy) {
-  const auto refused = catalogue_->Resolve(kDefaultTenant, "refused").status();
+  const auto refused = catalogue_->Resolve(kDefaultTenant, "refused", "").status();
   EXPECT_EQ(ErrorReason(refused), reasons::kNoModuleBound);
 }
 

@@ -44,8 +44,8 @@ class FakeCatalogue final : public AdapterCatalogue {
     return live_[{tenant, name}] = AdapterRef{tenant, name, digest};
   }
 
-  absl::StatusOr<AdapterRef> Resolve(std::string_view tenant,
-                                     std::string_view adapter_id) const override {
+  absl::StatusOr<AdapterRef> Resolve(std::string_view tenant, std::string_view adapter_id,
+                                     std::string_view) const override {
     if (adapter_id.empty()) return AdapterRef();
     MutexLock lock(&mutex_);
     const auto found = live_.find({std::string(tenant), std::string(adapter_id)});
