@@ -35,6 +35,7 @@ inline constexpr char kAdapterNotFound[] = "ADAPTER_NOT_FOUND";
 inline constexpr char kAdapterRefused[] = "ADAPTER_REFUSED";
 inline constexpr char kAdapterLoading[] = "ADAPTER_LOADING";
 inline constexpr char kAdapterCacheFull[] = "ADAPTER_CACHE_FULL";
+inline constexpr char kPinLimit[] = "PIN_LIMIT";
 inline constexpr char kInvalidAdapterId[] = "INVALID_ADAPTER_ID";
 inline constexpr char kEmptyPrompt[] = "EMPTY_PROMPT";
 inline constexpr char kPromptTooLong[] = "PROMPT_TOO_LONG";

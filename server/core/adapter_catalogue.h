@@ -10,8 +10,6 @@
 
 namespace lamella {
 
-enum class Residency { kDisk, kHost, kDevice };
-
 // What a tenant may see of one of its adapters.
 struct AdapterSummary {
   AdapterRef ref;

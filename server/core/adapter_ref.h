@@ -5,6 +5,9 @@
 
 namespace lamella {
 
+// Where a version is now. Independent of whether it may be used.
+enum class Residency { kDisk, kHost, kDevice };
+
 // A value. The default is the base model.
 struct AdapterRef {
   std::string tenant;   // owner; empty for the base model

@@ -1,11 +1,13 @@
-// The engine's view of adapters in memory. `lora` implements it; the engine never sees weights,
-// only pins that keep them alive. Thread-safe; no call blocks on I/O.
+// Adapters in memory, as others see them: AdapterResidency is the engine's view, which never sees
+// weights, only pins that keep them alive; AdapterResidencyAdmin is an administrator's. `lora`
+// implements both. Thread-safe; no call blocks on I/O.
 #pragma once
 
 #include <functional>
 #include <memory>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "server/core/adapter_ref.h"
 
@@ -48,6 +50,26 @@ class AdapterResidency {
   // or none was requested; RESOURCE_EXHAUSTED (ADAPTER_CACHE_FULL) if pins fill the cache now; any
   // other code is why the load failed, for good. A question: it starts nothing.
   virtual absl::StatusOr<AdapterPin> TryPin(const AdapterRef& ref) = 0;
+};
+
+// Told after each change, outside of locks and one call at a time, on any thread: where `ref` is
+// now. Changes in quick succession may be told as one. Must not block.
+using ResidencyListener = std::function<void(const AdapterRef& ref, Residency residency)>;
+
+// What an administrator may do besides. Warming is RequestLoad.
+class AdapterResidencyAdmin : public AdapterResidency {
+ public:
+  // A question: no use is recorded.
+  virtual Residency ResidencyOf(const AdapterRef& ref) const = 0;
+
+  // Keeps `ref` in memory until UnpinByAdmin, or until the version is gone, and starts its load if
+  // it is not there: RequestLoad says when that has settled. A load that fails leaves the pin: it
+  // holds once a later load succeeds. Again is OK.
+  //   RESOURCE_EXHAUSTED (PIN_LIMIT): such pins would take more of the cache than they may.
+  //   NOT_FOUND, FAILED_PRECONDITION: what the catalogue says of a version that cannot be used.
+  virtual absl::Status PinByAdmin(const AdapterRef& ref) = 0;
+  // False if it was not pinned. It stays in memory as long as others keep it there.
+  virtual bool UnpinByAdmin(const AdapterRef& ref) = 0;
 };
 
 }  // namespace lamella
