@@ -13,6 +13,7 @@
 #include "common/base/error.h"
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
+#include "server/api/credentials.h"
 #include "server/api/rpc_server.h"
 #include "server/engine/engine.h"
 #include "server/lora/adapter_loader.h"
@@ -108,6 +109,12 @@ absl::StatusOr<std::unique_ptr<AdapterStore>> OpenStore(const std::string& dir,
   return FolderAdapterStore::Open(dir, base, AdapterLimits());
 }
 
+absl::StatusOr<std::unique_ptr<Authenticator>> MakeAuthenticator(const std::string& path) {
+  if (path.empty()) return std::make_unique<Authenticator>(Authenticator::Everyone(kDefaultTenant));
+  ASSIGN_OR_RETURN(Authenticator authenticator, Authenticator::FromFile(path));
+  return std::make_unique<Authenticator>(std::move(authenticator));
+}
+
 EngineOptions EngineOptionsOf(const ServerConfig& config) {
   EngineOptions options;
   options.step_tokens = config.batch.max_rows_per_step;
@@ -124,6 +131,7 @@ EngineOptions EngineOptionsOf(const ServerConfig& config) {
 struct Server::Rooms {
   RealClock clock;
   MetricsRegistry registry;
+  std::unique_ptr<Authenticator> authenticator;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<CpuExecutor> executor;
   std::unique_ptr<AdapterStore> store;
@@ -201,7 +209,7 @@ absl::Status Server::Rooms::Listen(const ServerConfig& config, const ModelFacts&
   deps.tokenizer = tokenizer.get();
   deps.catalogue = catalogue.get();
   deps.metrics = registry.metrics();
-  deps.tenant = kDefaultTenant;
+  deps.authenticator = authenticator.get();
   deps.facts = facts;
   deps.limits.request = engine->limits();
   deps.limits.max_prompt_tokens = engine->max_prompt_tokens();
@@ -234,6 +242,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config
   auto rooms = std::make_unique<Rooms>();
   const absl::Time begin = rooms->clock.Now();
   ModelFacts facts;
+  // First: a file that is wrong should not take the time of loading a model to say so.
+  ASSIGN_OR_RETURN(rooms->authenticator, MakeAuthenticator(config.listen.credentials_path));
   RETURN_IF_ERROR(rooms->BuildModel(config, &facts));
   RETURN_IF_ERROR(rooms->BuildAdapters(config));
   RETURN_IF_ERROR(rooms->BuildEngine(config));

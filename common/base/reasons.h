@@ -46,6 +46,9 @@ inline constexpr char kTooMany[] = "TOO_MANY";
 inline constexpr char kCannotFit[] = "CANNOT_FIT";
 inline constexpr char kNotImplemented[] = "NOT_IMPLEMENTED";
 inline constexpr char kMalformedRequest[] = "MALFORMED_REQUEST";
+inline constexpr char kInvalidResourceName[] = "INVALID_RESOURCE_NAME";
+inline constexpr char kInvalidPageToken[] = "INVALID_PAGE_TOKEN";
+inline constexpr char kWrongUploadOrder[] = "WRONG_UPLOAD_ORDER";
 
 // The running server.
 inline constexpr char kQueueFull[] = "QUEUE_FULL";
@@ -55,6 +58,9 @@ inline constexpr char kCancelled[] = "CANCELLED";
 inline constexpr char kDeadlineExceeded[] = "DEADLINE_EXCEEDED";
 inline constexpr char kNonFiniteLogits[] = "NON_FINITE_LOGITS";
 inline constexpr char kMetadataTooLarge[] = "METADATA_TOO_LARGE";
+inline constexpr char kUnauthenticated[] = "UNAUTHENTICATED";
+inline constexpr char kPermissionDenied[] = "PERMISSION_DENIED";
+inline constexpr char kInvalidCredentials[] = "INVALID_CREDENTIALS";
 inline constexpr char kPortInUse[] = "PORT_IN_USE";
 inline constexpr char kInvalidFlag[] = "INVALID_FLAG";
 inline constexpr char kInternal[] = "INTERNAL";

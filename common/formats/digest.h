@@ -1,4 +1,5 @@
-// SHA-256, incremental. Identity of files and versions rests on it. Not for passwords. One object
+// SHA-256, incremental, and what is built on it. Identity of files and versions rests on it; keys
+// of callers are compared by it, which is enough for random keys and not for passwords. One object
 // serves one thread.
 #pragma once
 
@@ -34,6 +35,12 @@ class Sha256 {
 
 std::string Sha256Hex(std::span<const std::byte> bytes);
 std::string Sha256Hex(std::string_view text);
+
+// 32 raw bytes that only who knows `key` can make of `text`.
+std::string HmacSha256(std::string_view key, std::string_view text);
+
+// In a time that depends on the sizes alone.
+bool ConstantTimeEqual(std::string_view a, std::string_view b);
 
 // Whether `text` is `min_digits` to 64 lowercase hex digits.
 bool IsLowerHex(std::string_view text, size_t min_digits = 64);

@@ -3,12 +3,17 @@
 #include <grpcpp/server_context.h>
 
 #include <chrono>
+#include <iterator>
+#include <optional>
 #include <random>
+#include <string_view>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/error.h"
 #include "common/base/reasons.h"
+#include "common/base/status_macros.h"
 #include "server/api/request_validator.h"
 
 namespace lamella {
@@ -41,10 +46,21 @@ absl::Status CheckMetadata(const grpc::CallbackServerContext& context) {
                                 kMaxMetadataBytes, " bytes, got ", entries, " and ", bytes));
 }
 
-CallContext ReadCallContext(const grpc::CallbackServerContext& context, const std::string& tenant,
+absl::Status Identify(const grpc::CallbackServerContext& context,
+                      const Authenticator& authenticator, Caller* caller) {
+  std::optional<std::string_view> authorization;
+  const auto [begin, end] = context.client_metadata().equal_range("authorization");
+  if (begin != end && std::next(begin) == end) {
+    authorization = std::string_view(begin->second.data(), begin->second.size());
+  }
+  ASSIGN_OR_RETURN(*caller, authenticator.Authenticate(authorization));
+  return absl::OkStatus();
+}
+
+CallContext ReadCallContext(const grpc::CallbackServerContext& context, Caller caller,
                             const std::string& wanted_id) {
   CallContext call;
-  call.tenant = tenant;
+  call.caller = std::move(caller);
   const bool usable = !wanted_id.empty() && ValidateRequestId(wanted_id).ok();
   call.request_id = usable ? wanted_id : RandomId();
   const auto deadline = context.deadline();

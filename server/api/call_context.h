@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/api/credentials.h"
 
 namespace grpc {
 class CallbackServerContext;
@@ -16,7 +17,7 @@ namespace lamella {
 inline constexpr char kRequestIdTrailer[] = "lamella-request-id";
 
 struct CallContext {
-  std::string tenant;
+  Caller caller;
   std::string request_id;
   absl::Time deadline = absl::InfiniteFuture();
 };
@@ -25,9 +26,13 @@ struct CallContext {
 // header block, but old releases count it by frame and let far more through.
 absl::Status CheckMetadata(const grpc::CallbackServerContext& context);
 
-// The deadline from the context; `tenant` is everyone's until there are credentials. `wanted_id`
-// names the request if it is not empty and passes ValidateRequestId, else a random one does.
-CallContext ReadCallContext(const grpc::CallbackServerContext& context, const std::string& tenant,
+// Who calls, by the metadata `authorization`, which may be there once. UNAUTHENTICATED.
+absl::Status Identify(const grpc::CallbackServerContext& context,
+                      const Authenticator& authenticator, Caller* caller);
+
+// The deadline from the context. `wanted_id` names the request if it is not empty and passes
+// ValidateRequestId, else a random one does.
+CallContext ReadCallContext(const grpc::CallbackServerContext& context, Caller caller,
                             const std::string& wanted_id);
 
 // Must come before the call's status.

@@ -2,47 +2,15 @@
 
 #include <utility>
 
-#include "server/api/call_context.h"
 #include "server/api/generate_reactor.h"
 #include "server/api/proto_conversion.h"
+#include "server/api/receive.h"
 #include "server/api/request_validator.h"
 #include "server/api/status_mapping.h"
 #include "server/api/unary_handlers.h"
 #include "server/api/wire.h"
 
 namespace lamella {
-namespace {
-
-// A request, the call it is part of, and whether it may go on.
-template <typename Message>
-struct Arrived {
-  Message message;
-  CallContext call;
-  absl::Status status;
-};
-
-const std::string& WantedId(const v1::GenerateRequest& request) { return request.request_id(); }
-
-template <typename Message>
-std::string WantedId(const Message&) {
-  return "";
-}
-
-template <typename Message>
-Arrived<Message> Receive(grpc::CallbackServerContext* context, const grpc::ByteBuffer& wire,
-                         const std::string& tenant) {
-  Arrived<Message> arrived;
-  arrived.status = CheckMetadata(*context);
-  if (arrived.status.ok()) arrived.status = ParseMessage(wire, &arrived.message);
-  const std::string wanted = arrived.status.ok() ? WantedId(arrived.message) : "";
-  arrived.call = ReadCallContext(*context, tenant, wanted);
-  if (arrived.status.ok()) arrived.status = ValidateRequestId(wanted);
-  AddRequestIdTrailer(context, arrived.call.request_id);
-  return arrived;
-}
-
-}  // namespace
-
 GenerationServiceImpl::GenerationServiceImpl(ServiceDeps deps) : deps_(std::move(deps)) {}
 
 grpc::Status GenerationServiceImpl::Refuse(const absl::Status& status,
@@ -53,13 +21,13 @@ grpc::Status GenerationServiceImpl::Refuse(const absl::Status& status,
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationServiceImpl::Generate(Context* context,
                                                                             const Bytes* request) {
-  auto arrived = Receive<v1::GenerateRequest>(context, *request, deps_.tenant);
+  auto arrived = Receive<v1::GenerateRequest>(context, *request, *deps_.authenticator);
   const std::string request_id = arrived.call.request_id;
   if (!arrived.status.ok()) return new RefusedReactor(Refuse(arrived.status, request_id));
   auto native = ValidateGenerate(arrived.message, deps_.limits, deps_.tokenizer->vocab_size());
   if (!native.ok()) return new RefusedReactor(Refuse(native.status(), request_id));
   native->request_id = request_id;
-  native->tenant = arrived.call.tenant;
+  native->tenant = arrived.call.caller.tenant;
   native->deadline = arrived.call.deadline;
   auto reader = deps_.sink->Submit(*std::move(native));
   if (!reader.ok()) return new RefusedReactor(Refuse(reader.status(), request_id));
@@ -73,12 +41,12 @@ template <typename Message, typename Answer>
 grpc::ServerUnaryReactor* GenerationServiceImpl::Unary(Context* context, const Bytes& request,
                                                        Bytes* response, Answer answer) const {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const auto arrived = Receive<Message>(context, request, deps_.tenant);
+  const auto arrived = Receive<Message>(context, request, *deps_.authenticator);
   if (!arrived.status.ok()) {
     reactor->Finish(Refuse(arrived.status, arrived.call.request_id));
     return reactor;
   }
-  const auto answered = answer(arrived.message);
+  const auto answered = answer(arrived.message, arrived.call.caller);
   if (!answered.ok()) {
     reactor->Finish(Refuse(answered.status(), arrived.call.request_id));
     return reactor;
@@ -92,21 +60,21 @@ grpc::ServerUnaryReactor* GenerationServiceImpl::Tokenize(Context* context, cons
                                                           Bytes* response) {
   return Unary<v1::TokenizeRequest>(
       context, *request, response,
-      [this](const v1::TokenizeRequest& r) { return HandleTokenize(r, deps_); });
+      [this](const v1::TokenizeRequest& r, const Caller&) { return HandleTokenize(r, deps_); });
 }
 
 grpc::ServerUnaryReactor* GenerationServiceImpl::Detokenize(Context* context, const Bytes* request,
                                                             Bytes* response) {
   return Unary<v1::DetokenizeRequest>(
       context, *request, response,
-      [this](const v1::DetokenizeRequest& r) { return HandleDetokenize(r, deps_); });
+      [this](const v1::DetokenizeRequest& r, const Caller&) { return HandleDetokenize(r, deps_); });
 }
 
 grpc::ServerUnaryReactor* GenerationServiceImpl::GetModelInfo(Context* context,
                                                               const Bytes* request,
                                                               Bytes* response) {
   return Unary<v1::GetModelInfoRequest>(
-      context, *request, response, [this](const v1::GetModelInfoRequest&) {
+      context, *request, response, [this](const v1::GetModelInfoRequest&, const Caller&) {
         return absl::StatusOr<v1::GetModelInfoResponse>(HandleGetModelInfo(deps_));
       });
 }
@@ -114,10 +82,11 @@ grpc::ServerUnaryReactor* GenerationServiceImpl::GetModelInfo(Context* context,
 grpc::ServerUnaryReactor* GenerationServiceImpl::ListUsableAdapters(Context* context,
                                                                     const Bytes* request,
                                                                     Bytes* response) {
-  return Unary<v1::ListUsableAdaptersRequest>(context, *request, response,
-                                              [this](const v1::ListUsableAdaptersRequest& r) {
-                                                return HandleListUsableAdapters(r, deps_);
-                                              });
+  return Unary<v1::ListUsableAdaptersRequest>(
+      context, *request, response,
+      [this](const v1::ListUsableAdaptersRequest& r, const Caller& caller) {
+        return HandleListUsableAdapters(r, caller.tenant, deps_);
+      });
 }
 
 }  // namespace lamella

@@ -38,7 +38,7 @@ class GenerationServiceImpl final : public GenerationServiceBase {
                                                Bytes* response) override;
 
  private:
-  // `answer`: StatusOr<Response>(const Message&).
+  // `answer`: StatusOr<Response>(const Message&, const Caller&).
   template <typename Message, typename Answer>
   grpc::ServerUnaryReactor* Unary(Context* context, const Bytes& request, Bytes* response,
                                   Answer answer) const;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "server/api/credentials.h"
 #include "server/api/request_sink.h"
 #include "server/core/adapter_catalogue.h"
 #include "server/engine/engine_options.h"
@@ -37,7 +38,7 @@ struct ServiceDeps {
   const Tokenizer* tokenizer = nullptr;
   const AdapterCatalogue* catalogue = nullptr;
   const Metrics* metrics = nullptr;
-  std::string tenant;  // whose adapters everyone uses, until there are credentials
+  const Authenticator* authenticator = nullptr;
   ModelFacts facts;
   ApiLimits limits;
 };

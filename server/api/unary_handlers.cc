@@ -99,11 +99,12 @@ v1::GetModelInfoResponse HandleGetModelInfo(const ServiceDeps& deps) {
 }
 
 absl::StatusOr<v1::ListUsableAdaptersResponse> HandleListUsableAdapters(
-    const v1::ListUsableAdaptersRequest& request, const ServiceDeps& deps) {
+    const v1::ListUsableAdaptersRequest& request, const std::string& tenant,
+    const ServiceDeps& deps) {
   RETURN_IF_ERROR(ValidateListUsableAdapters(request));
   const int wanted = request.page_size() == 0 ? kDefaultPageSize : request.page_size();
   const int page_size = std::min(wanted, kMaxPageSize);
-  const std::vector<AdapterSummary> adapters = deps.catalogue->ListUsable(deps.tenant);
+  const std::vector<AdapterSummary> adapters = deps.catalogue->ListUsable(tenant);
   // The token is the last name of the page before: entries that come or go meanwhile move nothing.
   auto it = std::upper_bound(
       adapters.begin(), adapters.end(), request.page_token(),

@@ -2,6 +2,8 @@
 // Bounded work on the caller's thread.
 #pragma once
 
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "lamella/v1/generation.pb.h"
 #include "server/api/service_deps.h"
@@ -17,6 +19,7 @@ absl::StatusOr<v1::DetokenizeResponse> HandleDetokenize(const v1::DetokenizeRequ
 v1::GetModelInfoResponse HandleGetModelInfo(const ServiceDeps& deps);
 
 absl::StatusOr<v1::ListUsableAdaptersResponse> HandleListUsableAdapters(
-    const v1::ListUsableAdaptersRequest& request, const ServiceDeps& deps);
+    const v1::ListUsableAdaptersRequest& request, const std::string& tenant,
+    const ServiceDeps& deps);
 
 }  // namespace lamella

@@ -118,7 +118,9 @@ ABSL_FLAG(std::string, metrics_listen, ServerConfig().listen.metrics_address,
 ABSL_FLAG(bool, enable_reflection, ServerConfig().listen.enable_reflection,
           "Serve gRPC reflection.");
 ABSL_FLAG(bool, insecure_allow_remote, ServerConfig().listen.insecure_allow_remote,
-          "Listen on other than loopback addresses, although callers are not authenticated.");
+          "Listen on other than loopback addresses, although there is no TLS.");
+ABSL_FLAG(std::string, credentials, "",
+          "File that says who may call; see docs/credentials.md. Empty: everyone may everything.");
 ABSL_FLAG(absl::Duration, drain_grace, ServerConfig().drain_grace,
           "How long running requests may go on after SIGTERM.");
 ABSL_FLAG(lamella::LogFormatOption, log_format, ServerConfig().log_format,
@@ -127,7 +129,7 @@ ABSL_FLAG(lamella::LogFormatOption, log_format, ServerConfig().log_format,
 namespace lamella {
 namespace {
 
-constexpr std::array<const char*, 16> kFlagNames = {"model",
+constexpr std::array<const char*, 17> kFlagNames = {"model",
                                                     "dtype",
                                                     "isa",
                                                     "threads",
@@ -141,6 +143,7 @@ constexpr std::array<const char*, 16> kFlagNames = {"model",
                                                     "metrics_listen",
                                                     "enable_reflection",
                                                     "insecure_allow_remote",
+                                                    "credentials",
                                                     "drain_grace",
                                                     "log_format"};
 
@@ -204,6 +207,7 @@ ServerConfig ConfigFromFlags() {
   config.listen.metrics_address = absl::GetFlag(FLAGS_metrics_listen);
   config.listen.enable_reflection = absl::GetFlag(FLAGS_enable_reflection);
   config.listen.insecure_allow_remote = absl::GetFlag(FLAGS_insecure_allow_remote);
+  config.listen.credentials_path = absl::GetFlag(FLAGS_credentials);
   config.drain_grace = absl::GetFlag(FLAGS_drain_grace);
   config.log_format = absl::GetFlag(FLAGS_log_format);
   return config;

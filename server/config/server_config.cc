@@ -35,7 +35,7 @@ absl::Status CheckAddress(std::string_view flag, const std::string& address, boo
   if (!status.ok()) return BadFlag(flag, std::string(status.message()));
   if (allow_remote || IsLoopback(parsed.host)) return absl::OkStatus();
   return BadFlag(flag, absl::StrCat("must be a loopback address unless --insecure-allow-remote is "
-                                    "given, since callers are not authenticated; got ",
+                                    "given, since there is no TLS; got ",
                                     address));
 }
 

@@ -38,7 +38,8 @@ struct ListenOptions {
   std::string address = "127.0.0.1:50051";         // HOST:PORT; port 0 takes a free one
   std::string metrics_address = "127.0.0.1:9464";  // empty: no metrics over HTTP
   bool enable_reflection = false;
-  bool insecure_allow_remote = false;  // other addresses than loopback, without credentials
+  bool insecure_allow_remote = false;  // other addresses than loopback, without TLS
+  std::string credentials_path;        // who may call; empty: everyone, everything
 };
 
 struct ServerConfig {

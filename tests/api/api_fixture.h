@@ -98,7 +98,7 @@ class ApiTest : public testing::Test {
     deps.tokenizer = &tokenizer_;
     deps.catalogue = &catalogue_;
     deps.metrics = registry_.metrics();
-    deps.tenant = "default";
+    deps.authenticator = &authenticator_;
     deps.facts = {.name = "tiny",
                   .fingerprint = std::string(64, 'c'),
                   .architecture = "LlamaForCausalLM",
@@ -132,6 +132,7 @@ class ApiTest : public testing::Test {
     return registry_.metrics()->requests_rejected.WithReason(reason).Value();
   }
 
+  Authenticator authenticator_ = Authenticator::Everyone("default");
   MetricsRegistry registry_;
   FakeSink sink_;
   ByteTokenizer tokenizer_;

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "common/base/error.h"
+#include "common/formats/digest.h"
 #include "tests/api/api_fixture.h"
 
 namespace lamella {
@@ -353,6 +354,45 @@ TEST_F(GenerationServiceTest, AdaptersComeInPages) {
   } while (!request.page_token().empty());
   EXPECT_THAT(names, ElementsAre("anna", "ben", "cleo"));
   EXPECT_EQ(pages, 2);
+}
+
+TEST_F(GenerationServiceTest, TheTenantComesFromTheKey) {
+  authenticator_ =
+      *Authenticator::FromJson(R"({"credentials":[{"name":"b","sha256":")" + Sha256Hex("key") +
+                               R"(","tenant":"ben","roles":["inference"]}]})");
+  grpc::ClientContext with_key;
+  with_key.AddMetadata("authorization", "Bearer key");
+  auto reader = stub_->Generate(&with_key, TextRequest());
+  {
+    const Accepted accepted = sink_.Take();
+    EXPECT_EQ(accepted.request.tenant, "ben");
+  }
+  with_key.TryCancel();
+  reader->Finish();
+  grpc::ClientContext list;
+  list.AddMetadata("authorization", "Bearer key");
+  v1::ListUsableAdaptersResponse response;
+  EXPECT_TRUE(stub_->ListUsableAdapters(&list, {}, &response).ok());
+  EXPECT_TRUE(response.adapters().empty());  // the fakes are another tenant's
+}
+
+TEST_F(GenerationServiceTest, WithoutKeyOrRoleNothingIsAnswered) {
+  authenticator_ =
+      *Authenticator::FromJson(R"({"credentials":[{"name":"w","sha256":")" + Sha256Hex("writer") +
+                               R"(","tenant":"ben","roles":["adapter-writer"]}]})");
+  ExpectError(Generate(TextRequest()).status, grpc::StatusCode::UNAUTHENTICATED, "UNAUTHENTICATED",
+              "");
+  v1::GetModelInfoResponse response;
+  grpc::ClientContext writer;
+  writer.AddMetadata("authorization", "Bearer writer");
+  ExpectError(stub_->GetModelInfo(&writer, {}, &response), grpc::StatusCode::PERMISSION_DENIED,
+              "PERMISSION_DENIED", "");
+  grpc::ClientContext twice;
+  twice.AddMetadata("authorization", "Bearer writer");
+  twice.AddMetadata("authorization", "Bearer writer");
+  ExpectError(stub_->GetModelInfo(&twice, {}, &response), grpc::StatusCode::UNAUTHENTICATED,
+              "UNAUTHENTICATED", "");
+  EXPECT_TRUE(sink_.idle());
 }
 
 TEST_F(GenerationServiceTest, LargeMetadataIsRefused) {

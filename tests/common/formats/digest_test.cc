@@ -20,6 +20,22 @@ TEST(Sha256Test, PiecesHashLikeTheWhole) {
   EXPECT_EQ(sha.HexDigest(), Sha256Hex("abc"));
 }
 
+// RFC 4231, test case 2.
+TEST(HmacSha256Test, AnswersTheStandardsVector) {
+  const std::string mac = HmacSha256("Jefe", "what do ya want for nothing?");
+  ASSERT_EQ(mac.size(), 32U);
+  EXPECT_EQ(mac.substr(0, 4), std::string("\x5b\xdc\xc1\x46", 4));
+  EXPECT_EQ(mac.substr(28), std::string("\x64\xec\x38\x43", 4));
+  EXPECT_NE(mac, HmacSha256("jefe", "what do ya want for nothing?"));
+}
+
+TEST(ConstantTimeEqualTest, ComparesBytesAndSizes) {
+  EXPECT_TRUE(ConstantTimeEqual("", ""));
+  EXPECT_TRUE(ConstantTimeEqual("abc", "abc"));
+  EXPECT_FALSE(ConstantTimeEqual("abc", "abd"));
+  EXPECT_FALSE(ConstantTimeEqual("abc", "abcd"));
+}
+
 TEST(Sha256Test, RecognisesLowercaseHex) {
   EXPECT_TRUE(IsLowerHex(std::string(64, 'a')));
   EXPECT_FALSE(IsLowerHex(std::string(63, 'a')));

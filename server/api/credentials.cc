@@ -1,0 +1,169 @@
+#include "server/api/credentials.h"
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "adapters_store/adapter_id.h"
+#include "common/base/error.h"
+#include "common/base/reasons.h"
+#include "common/base/status_macros.h"
+#include "common/formats/digest.h"
+#include "common/formats/json.h"
+#include "common/formats/mapped_file.h"
+
+namespace lamella {
+namespace {
+
+constexpr size_t kMaxFileBytes = size_t{1} << 20;
+constexpr size_t kMaxCredentials = 4096;
+constexpr size_t kMaxKeyBytes = 1024;
+constexpr std::string_view kScheme = "Bearer ";
+
+constexpr std::array<std::pair<std::string_view, Role>, 3> kRoleWords = {
+    {{"inference", Role::kInference},
+     {"adapter-writer", Role::kAdapterWriter},
+     {"operator", Role::kOperator}}};
+
+absl::Status Bad(const std::string& field, const std::string& complaint) {
+  return MakeError(absl::StatusCode::kInvalidArgument, reasons::kInvalidCredentials, field,
+                   absl::StrCat("--credentials: ", field, ": ", complaint));
+}
+
+// The parser's or a getter's complaint about `where`.
+absl::Status Bad(const std::string& where, const absl::Status& status) {
+  const std::string field = ErrorField(status);
+  return Bad(field.empty() ? where : absl::StrCat(where, ".", field),
+             std::string(status.message()));
+}
+
+absl::Status CheckKeys(const std::string& where, const JsonValue& value,
+                       const std::set<std::string_view>& known) {
+  const JsonValue::Object* object = value.AsObject();
+  if (object == nullptr) return Bad(where, "must be an object");
+  for (const JsonMember& member : *object) {
+    if (!known.contains(member.key)) {
+      return Bad(where, absl::StrCat("unknown key ", QuoteForMessage(member.key)));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Roles> ReadRoles(const std::string& where, const JsonValue& entry) {
+  auto words = entry.GetArray("roles");
+  if (!words.ok()) return Bad(where, words.status());
+  Roles roles;
+  for (const JsonValue& word : **words) {
+    const std::string* text = word.AsString();
+    const auto role = text == nullptr ? std::nullopt : RoleOf(*text);
+    if (!role.has_value()) {
+      return Bad(
+          where + ".roles",
+          absl::StrCat("must be inference, adapter-writer or operator, got ", word.Describe()));
+    }
+    if (roles.Has(*role)) return Bad(where + ".roles", absl::StrCat(*text, " is there twice"));
+    roles = roles | *role;
+  }
+  if (roles.empty()) return Bad(where + ".roles", "must have at least one");
+  return roles;
+}
+
+// One member that is an id: of a tenant or of the credential itself.
+absl::StatusOr<std::string> ReadId(const std::string& where, const JsonValue& entry,
+                                   const char* key) {
+  auto id = entry.GetString(key);
+  if (!id.ok()) return Bad(where, id.status());
+  if (IsValidResourceId(*id)) return *std::move(id);
+  return Bad(
+      absl::StrCat(where, ".", key),
+      absl::StrCat("must be up to 64 characters of a-z 0-9 . _ -, got ", QuoteForMessage(*id)));
+}
+
+absl::StatusOr<std::string> ReadSha256(const std::string& where, const JsonValue& entry) {
+  auto sha256 = entry.GetString("sha256");
+  if (!sha256.ok()) return Bad(where, sha256.status());
+  if (IsLowerHex(*sha256)) return *std::move(sha256);
+  return Bad(where + ".sha256", "must be 64 lowercase hex digits");  // it may be a key: not shown
+}
+
+}  // namespace
+
+std::optional<Role> RoleOf(std::string_view word) {
+  const auto* found = std::ranges::find(kRoleWords, word, &decltype(kRoleWords)::value_type::first);
+  if (found == kRoleWords.end()) return std::nullopt;
+  return found->second;
+}
+
+std::string Describe(Roles roles) {
+  std::vector<std::string> words;
+  for (const auto& [word, role] : kRoleWords) {
+    if (roles.Has(role)) words.emplace_back(word);
+  }
+  return absl::StrJoin(words, " or ");
+}
+
+Authenticator Authenticator::Everyone(std::string_view tenant) {
+  Authenticator authenticator;
+  authenticator.everyone_ = Caller{"anyone", std::string(tenant), Roles::All()};
+  return authenticator;
+}
+
+absl::StatusOr<Authenticator> Authenticator::FromJson(std::string_view text) {
+  const auto root = ParseStrictJson(text, {.max_bytes = kMaxFileBytes});
+  if (!root.ok()) return Bad("file", std::string(root.status().message()));
+  RETURN_IF_ERROR(CheckKeys("file", *root, {"credentials"}));
+  const auto entries = root->GetArray("credentials");
+  if (!entries.ok()) return Bad("file", entries.status());
+  if ((*entries)->size() > kMaxCredentials) {
+    return Bad("credentials",
+               absl::StrCat("at most ", kMaxCredentials, ", got ", (*entries)->size()));
+  }
+  Authenticator authenticator;
+  std::set<std::string> names;
+  std::set<std::string> digests;
+  for (const JsonValue& entry : **entries) {
+    const std::string where = absl::StrCat("credentials[", authenticator.credentials_.size(), "]");
+    RETURN_IF_ERROR(CheckKeys(where, entry, {"name", "sha256", "tenant", "roles"}));
+    Credential credential;
+    ASSIGN_OR_RETURN(credential.caller.name, ReadId(where, entry, "name"));
+    ASSIGN_OR_RETURN(credential.caller.tenant, ReadId(where, entry, "tenant"));
+    ASSIGN_OR_RETURN(credential.sha256, ReadSha256(where, entry));
+    ASSIGN_OR_RETURN(credential.caller.roles, ReadRoles(where, entry));
+    if (!names.insert(credential.caller.name).second) return Bad(where + ".name", "is there twice");
+    if (!digests.insert(credential.sha256).second) return Bad(where + ".sha256", "is there twice");
+    authenticator.credentials_.push_back(std::move(credential));
+  }
+  return authenticator;
+}
+
+absl::StatusOr<Authenticator> Authenticator::FromFile(const std::string& path) {
+  const auto file = MappedFile::ReadCopy(path, kMaxFileBytes);
+  if (!file.ok()) return Bad("file", std::string(file.status().message()));
+  const std::span<const std::byte> bytes = (*file)->bytes();
+  return FromJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+absl::StatusOr<Caller> Authenticator::Authenticate(
+    std::optional<std::string_view> authorization) const {
+  if (everyone_.has_value()) return *everyone_;
+  const std::string_view value = authorization.value_or("");
+  const bool well_formed = value.starts_with(kScheme) && value.size() > kScheme.size() &&
+                           value.size() <= kScheme.size() + kMaxKeyBytes;
+  const Credential* match = nullptr;
+  if (well_formed) {
+    const std::string sha256 = Sha256Hex(value.substr(kScheme.size()));
+    for (const Credential& credential : credentials_) {
+      if (ConstantTimeEqual(sha256, credential.sha256)) match = &credential;
+    }
+  }
+  if (match != nullptr) return match->caller;
+  return MakeError(absl::StatusCode::kUnauthenticated, reasons::kUnauthenticated, "",
+                   "authorization: must be \"Bearer KEY\" with a key that this server knows");
+}
+
+}  // namespace lamella
