@@ -14,29 +14,39 @@
 //
 // Bytes are charged from Reserve until the entry is gone: reserved, pinned and draining entries are
 // never victims. A draining entry is no longer found; its key may be reserved anew.
+//
+// Entries belong to groups (tenants). A group with a ceiling makes its own room: what would pass
+// the ceiling evicts of its own, coldest first, or is refused. What a group keeps up to its floor
+// is no victim for other groups; its own requests may still replace it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <list>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "common/base/error.h"
 #include "common/base/mutex.h"
 #include "common/base/reasons.h"
+#include "server/cache/group_ledger.h"
 
 namespace lamella {
 
 template <typename Key, typename Value>
 class PinnedLru {
+  using Group = GroupLedger::Group;
   struct Entry {
     enum class State { kReserved, kResident, kDraining };
     Key key;
+    Group* group = nullptr;
     size_t bytes = 0;
     State state = State::kReserved;
     int64_t pins = 0;         // resident: 0 is evictable
@@ -127,7 +137,14 @@ class PinnedLru {
     Node node_;  // what it points to changes only while no pin exists, but for its counts
   };
 
-  explicit PinnedLru(size_t capacity_bytes) : capacity_bytes_(capacity_bytes) {}
+  // Sees a value that was evicted, before it is destroyed; under no lock.
+  using EvictionListener = std::function<void(const Value&)>;
+
+  explicit PinnedLru(size_t capacity_bytes, GroupLimits default_limits = {},
+                     EvictionListener on_evicted = nullptr)
+      : capacity_bytes_(capacity_bytes),
+        on_evicted_(std::move(on_evicted)),
+        groups_(default_limits) {}
   // A pin that outlives its cache would read freed bytes later, without a trace: stop here instead.
   ~PinnedLru() {
     if (!reserved_.empty() || !pinned_.empty()) std::abort();
@@ -135,27 +152,25 @@ class PinnedLru {
   PinnedLru(const PinnedLru&) = delete;
   PinnedLru& operator=(const PinnedLru&) = delete;
 
+  // For what is reserved from now on; nothing is evicted at once.
+  void SetGroupLimits(const std::string& group, GroupLimits limits) EXCLUDES(mutex_) {
+    MutexLock lock(&mutex_);
+    groups_.SetLimits(group, limits);
+  }
+
   // Makes room, all or nothing: evicts what it must, coldest first, or evicts nothing and refuses.
   // Victims are destroyed before it returns, so that memory is free when the caller fills the room.
-  //   RESOURCE_EXHAUSTED (ADAPTER_CACHE_FULL): pins and reservations leave too little room now.
-  //   INVALID_ARGUMENT (CANNOT_FIT): more than the whole capacity.
+  //   RESOURCE_EXHAUSTED (ADAPTER_CACHE_FULL): pins, reservations and floors leave too little now.
+  //   INVALID_ARGUMENT (CANNOT_FIT): more than the whole capacity, or than the group's ceiling.
   //   ALREADY_EXISTS: the key is reserved or resident.
-  absl::StatusOr<Reservation> Reserve(const Key& key, size_t bytes) EXCLUDES(mutex_) {
-    Entries victims;  // declared before the lock: destroyed after it
-    MutexLock lock(&mutex_);
-    if (bytes > capacity_bytes_) return CannotFit(bytes);
-    if (index_.contains(key)) {
-      return MakeError(absl::StatusCode::kAlreadyExists, reasons::kInternal, "",
-                       "the key is reserved or resident");
+  absl::StatusOr<Reservation> Reserve(const Key& key, size_t bytes, const std::string& group = "")
+      EXCLUDES(mutex_) {
+    Entries victims;  // destroyed after the lock is let go
+    absl::StatusOr<Reservation> reservation = ReserveLocked(key, bytes, group, &victims);
+    if (on_evicted_) {
+      for (const Entry& victim : victims) on_evicted_(*victim.value);
     }
-    const size_t unmovable_bytes = reserved_bytes_ + pinned_bytes_;
-    if (bytes > capacity_bytes_ - unmovable_bytes) return Full(bytes, unmovable_bytes);
-    while (bytes > capacity_bytes_ - reserved_bytes_ - resident_bytes_) EvictColdest(&victims);
-    reserved_.push_back(Entry{.key = key, .bytes = bytes, .value = std::nullopt});
-    const Node node = std::prev(reserved_.end());
-    index_.emplace(key, node);
-    reserved_bytes_ += bytes;
-    return Reservation(this, node, bytes);
+    return reservation;
   }
 
   // Turns a reservation of this cache into a resident, pinned value.
@@ -170,6 +185,7 @@ class PinnedLru {
     reserved_bytes_ -= node->bytes;
     resident_bytes_ += node->bytes;
     pinned_bytes_ += node->bytes;
+    node->group->kept_bytes += node->bytes;
     pinned_.splice(pinned_.end(), reserved_, node);
     return Pin(this, node);
   }
@@ -205,13 +221,13 @@ class PinnedLru {
     const auto found = index_.find(key);
     if (found == index_.end() || found->second->state != Entry::State::kResident) return false;
     const Node node = found->second;
-    index_.erase(found);
-    if (node->pins > 0) {
-      node->state = Entry::State::kDraining;
-    } else {
-      resident_bytes_ -= node->bytes;
-      victims.splice(victims.end(), evictable_, node);
+    if (node->pins == 0) {
+      Remove(node, &victims);
+      return true;
     }
+    index_.erase(found);
+    node->state = Entry::State::kDraining;
+    node->group->kept_bytes -= node->bytes;
     return true;
   }
 
@@ -228,9 +244,77 @@ class PinnedLru {
   }
 
  private:
+  absl::StatusOr<Reservation> ReserveLocked(const Key& key, size_t bytes, const std::string& name,
+                                            Entries* victims) EXCLUDES(mutex_) {
+    MutexLock lock(&mutex_);
+    Group* const group = groups_.Enter(name);
+    std::vector<Node> chosen;
+    if (absl::Status status = ChooseVictims(key, bytes, *group, &chosen); !status.ok()) {
+      groups_.Leave(group);
+      return status;
+    }
+    for (const Node node : chosen) Remove(node, victims);
+    evictions_ += chosen.size();
+    reserved_.push_back(Entry{.key = key, .group = group, .bytes = bytes, .value = std::nullopt});
+    const Node node = std::prev(reserved_.end());
+    index_.emplace(key, node);
+    reserved_bytes_ += bytes;
+    group->charged_bytes += bytes;
+    return Reservation(this, node, bytes);
+  }
+
+  // The entries that must go so that `group` may have `bytes` more. A question.
+  absl::Status ChooseVictims(const Key& key, size_t bytes, const Group& group,
+                             std::vector<Node>* chosen) REQUIRES(mutex_) {
+    const size_t ceiling_bytes = std::min(group.limits.ceiling_bytes, capacity_bytes_);
+    if (bytes > ceiling_bytes) return CannotFit(bytes, ceiling_bytes);
+    if (index_.contains(key)) {
+      return MakeError(absl::StatusCode::kAlreadyExists, reasons::kInternal, "",
+                       "the key is reserved or resident");
+    }
+    const size_t left_bytes = ceiling_bytes - bytes;  // to the group
+    size_t freed_bytes = 0;
+    for (Node node = evictable_.begin();
+         node != evictable_.end() && group.charged_bytes > left_bytes + freed_bytes; ++node) {
+      if (node->group != &group) continue;
+      freed_bytes += node->bytes;
+      chosen->push_back(node);
+    }
+    if (group.charged_bytes > left_bytes + freed_bytes) {
+      return Full(bytes, group.charged_bytes - freed_bytes, ceiling_bytes);
+    }
+    const size_t unfree_bytes = reserved_bytes_ + resident_bytes_;
+    ChooseColdest(group, unfree_bytes, capacity_bytes_ - bytes, &freed_bytes, chosen);
+    if (unfree_bytes - freed_bytes <= capacity_bytes_ - bytes) return absl::OkStatus();
+    return Full(bytes, unfree_bytes - freed_bytes, capacity_bytes_);
+  }
+
+  // Goes on until `unfree_bytes` less `*freed_bytes` are `most_bytes`, or nothing more may go.
+  void ChooseColdest(const Group& group, size_t unfree_bytes, size_t most_bytes,
+                     size_t* freed_bytes, std::vector<Node>* chosen) REQUIRES(mutex_) {
+    size_t own_chosen = chosen->size();  // the coldest of its own, already counted
+    std::unordered_map<const Group*, size_t> taken_bytes;
+    for (Node node = evictable_.begin();
+         node != evictable_.end() && unfree_bytes - *freed_bytes > most_bytes; ++node) {
+      if (node->group == &group) {
+        if (own_chosen > 0) {
+          --own_chosen;
+          continue;
+        }
+      } else {
+        size_t& taken = taken_bytes[node->group];
+        if (!node->group->Spares(node->bytes, taken)) continue;
+        taken += node->bytes;
+      }
+      *freed_bytes += node->bytes;
+      chosen->push_back(node);
+    }
+  }
+
   void Shrink(Node node, size_t bytes) EXCLUDES(mutex_) {
     MutexLock lock(&mutex_);
     reserved_bytes_ -= node->bytes - bytes;
+    node->group->charged_bytes -= node->bytes - bytes;
     node->bytes = bytes;
   }
 
@@ -239,6 +323,7 @@ class PinnedLru {
     MutexLock lock(&mutex_);
     index_.erase(node->key);
     reserved_bytes_ -= node->bytes;
+    Uncharge(node);
     victims.splice(victims.end(), reserved_, node);
   }
 
@@ -249,34 +334,43 @@ class PinnedLru {
     pinned_bytes_ -= node->bytes;
     if (node->state == Entry::State::kDraining) {
       resident_bytes_ -= node->bytes;
+      Uncharge(node);
       victims.splice(victims.end(), pinned_, node);
     } else {
       evictable_.splice(evictable_.end(), pinned_, node);
     }
   }
 
-  void EvictColdest(Entries* victims) REQUIRES(mutex_) {
-    const Node node = evictable_.begin();
+  void Uncharge(Node node) REQUIRES(mutex_) {
+    node->group->charged_bytes -= node->bytes;
+    groups_.Leave(node->group);
+  }
+
+  // Takes out an evictable entry.
+  void Remove(Node node, Entries* victims) REQUIRES(mutex_) {
     index_.erase(node->key);
     resident_bytes_ -= node->bytes;
-    ++evictions_;
+    node->group->kept_bytes -= node->bytes;
+    Uncharge(node);
     victims->splice(victims->end(), evictable_, node);
   }
 
-  absl::Status CannotFit(size_t bytes) const {
+  static absl::Status CannotFit(size_t bytes, size_t most_bytes) {
     return MakeError(absl::StatusCode::kInvalidArgument, reasons::kCannotFit, "",
                      std::to_string(bytes) + " bytes can never fit: the cache has " +
-                         std::to_string(capacity_bytes_));
+                         std::to_string(most_bytes));
   }
-  absl::Status Full(size_t bytes, size_t unmovable_bytes) const {
+  static absl::Status Full(size_t bytes, size_t used_bytes, size_t most_bytes) {
     return MakeError(absl::StatusCode::kResourceExhausted, reasons::kAdapterCacheFull, "",
                      std::to_string(bytes) +
-                         " bytes do not fit now: " + std::to_string(unmovable_bytes) +
-                         " of the cache's " + std::to_string(capacity_bytes_) + " are in use");
+                         " bytes do not fit now: " + std::to_string(used_bytes) +
+                         " of the cache's " + std::to_string(most_bytes) + " are in use");
   }
 
   const size_t capacity_bytes_;
+  const EvictionListener on_evicted_;
   mutable Mutex mutex_;
+  GroupLedger groups_ GUARDED_BY(mutex_);
   Entries reserved_ GUARDED_BY(mutex_);
   Entries pinned_ GUARDED_BY(mutex_);                       // and draining
   Entries evictable_ GUARDED_BY(mutex_);                    // coldest first

@@ -86,7 +86,16 @@ size_t ResidentBytesBound(const StoredVersion& version, const BaseSpec& base,
 }
 
 absl::StatusOr<StoredVersion> StoreAdapterLoader::Find(const AdapterRef& ref) const {
-  return store_->Resolve(ref.tenant, ref.name + "@sha256:" + ref.version, "");
+  const std::string version = "@sha256:" + ref.version;
+  absl::StatusOr<StoredVersion> found = store_->Resolve(ref.tenant, ref.name + version, "");
+  if (found.ok() || !absl::IsNotFound(found.status())) return found;
+  // Two names may mean one version, and this one may be gone.
+  for (const AdapterListing& listing : store_->List(ref.tenant)) {
+    absl::StatusOr<StoredVersion> other =
+        store_->Resolve(ref.tenant, listing.version.name + version, "");
+    if (other.ok()) return other;
+  }
+  return found;
 }
 
 absl::StatusOr<size_t> StoreAdapterLoader::ResidentBytes(const AdapterRef& ref) const {
@@ -96,7 +105,10 @@ absl::StatusOr<size_t> StoreAdapterLoader::ResidentBytes(const AdapterRef& ref) 
 
 absl::StatusOr<std::unique_ptr<const AdapterWeights>> StoreAdapterLoader::Load(
     const AdapterRef& ref) const {
-  ASSIGN_OR_RETURN(const StoredVersion version, Find(ref));
+  StoredVersion version;
+  version.tenant = ref.tenant;
+  version.name = ref.name;
+  version.version = ref.version;
   ASSIGN_OR_RETURN(const AdapterFiles files, store_->Open(version));
   return PackAdapter(ref, files.validated, *base_, *kernels_);
 }

@@ -39,6 +39,8 @@ absl::StatusOr<std::unique_ptr<const AdapterWeights>> PackAdapter(
 size_t ResidentBytesBound(const StoredVersion& version, const BaseSpec& base,
                           const kernels::KernelTable& kernels);
 
+// A version is found by tenant and digest: the name in the ref is a hint, so that a load does not
+// depend on names that were changed or deleted since the request was admitted.
 class StoreAdapterLoader final : public AdapterLoader {
  public:
   // All borrowed; they outlive the loader.

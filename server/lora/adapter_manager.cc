@@ -39,6 +39,13 @@ absl::Status AdapterManagerOptions::Validate() const {
   if (loader_threads < 0 || loader_threads > 16) {
     return InvalidOption("loader_threads", "in [0, 16]", std::to_string(loader_threads));
   }
+  if (!(admin_pin_share >= 0 && admin_pin_share <= 1)) {
+    return InvalidOption("admin_pin_share", "in [0, 1]", std::to_string(admin_pin_share));
+  }
+  if (tenant_limits.floor_bytes > tenant_limits.ceiling_bytes) {
+    return InvalidOption("tenant_limits.floor_bytes", "at most the ceiling",
+                         std::to_string(tenant_limits.floor_bytes));
+  }
   const std::pair<const char*, absl::Duration> durations[] = {
       {"first_use_timeout", first_use_timeout},
       {"failure_backoff", failure_backoff},
@@ -83,7 +90,8 @@ AdapterManager::AdapterManager(AdapterManagerOptions options, const AdapterLoade
       loader_(loader),
       clock_(clock),
       metrics_(std::move(metrics)),
-      cache_(options.capacity_bytes) {
+      cache_(options.capacity_bytes, options.tenant_limits,
+             [this](const ResidentAdapter& evicted) { Tell(evicted.get()->ref()); }) {
   metrics_.adapter_cache_limit_bytes.Set(static_cast<double>(options.capacity_bytes));
 }
 
@@ -99,10 +107,13 @@ void AdapterManager::Stop() {
   threads_.clear();
   std::unordered_map<std::string, Load> unsettled;
   std::unordered_map<std::string, FirstUse> unused;
+  std::unordered_map<std::string, AdminPin> kept;
   {
     MutexLock lock(&mutex_);
     unsettled.swap(loads_);
     unused.swap(first_uses_);
+    kept.swap(admin_pins_);
+    admin_pinned_bytes_ = 0;
     queue_.clear();
     waiting_for_room_.clear();
   }
@@ -121,9 +132,13 @@ void AdapterManager::RequestLoad(const AdapterRef& ref, std::function<void()> on
 bool AdapterManager::Join(const AdapterRef& ref, std::function<void()>* on_settled) {
   const std::string key = ref.Key();
   MutexLock lock(&mutex_);
-  if (stopping_ || RememberedFailure(key) != nullptr) return false;
+  if (stopping_) return false;
+  if (const Failure* failure = RememberedFailure(key); failure != nullptr && !failure->may_ask) {
+    return false;
+  }
   const auto [found, is_new] = loads_.try_emplace(key);
   found->second.on_settled.push_back(std::move(*on_settled));
+  found->second.again = !found->second.retired.ok();
   if (is_new) {
     found->second.ref = ref;
     queue_.push_back(key);
@@ -138,17 +153,9 @@ absl::StatusOr<AdapterPin> AdapterManager::TryPin(const AdapterRef& ref) {
   if (!pin.has_value()) return WhyNotResident(key);
   // Used: from now on this pin is what keeps it.
   TakeFirstUse(key).Reset();
-  const AdapterWeights* const weights = (**pin).get();
+  const AdapterWeights* const weights = (*pin)->get();
   auto holder = std::make_shared<PinHolder>(*std::move(pin), this);
   return AdapterPin(ref, std::shared_ptr<const AdapterWeights>(std::move(holder), weights));
-}
-
-void AdapterManager::Drop(const AdapterRef& ref) {
-  const std::string key = ref.Key();
-  cache_.Erase(key);
-  TakeFirstUse(key).Reset();
-  OnRoom();
-  PublishCacheMetrics();
 }
 
 bool AdapterManager::Step() {
@@ -161,7 +168,9 @@ bool AdapterManager::Step() {
 AdapterManager::Stats AdapterManager::stats() const {
   Stats stats;
   stats.cache = cache_.stats();
+  stats.packed_bytes = packed_bytes_;
   MutexLock lock(&mutex_);
+  stats.admin_pinned_bytes = admin_pinned_bytes_;
   stats.loads = loads_done_;
   stats.load_failures = load_failures_;
   stats.waiting_for_room = waiting_for_room_.size();
@@ -189,13 +198,14 @@ const AdapterManager::Failure* AdapterManager::RememberedFailure(const std::stri
   return &found->second;
 }
 
-void AdapterManager::Remember(const std::string& key, const absl::Status& status) {
+void AdapterManager::Remember(const std::string& key, const absl::Status& status, bool may_ask) {
   const absl::Time now = clock_->Now();
   if (failures_.size() >= kMaxRememberedFailures) {
     std::erase_if(failures_, [now](const auto& item) { return now >= item.second.retry_at; });
   }
   Failure& failure = failures_[key];
   failure.status = AsFailure(status);
+  failure.may_ask = may_ask;
   const int32_t doublings = std::min(failure.in_a_row++, 30);
   failure.retry_at = now + std::min(options_.failure_backoff * (int64_t{1} << doublings),
                                     options_.max_failure_backoff);
@@ -210,6 +220,7 @@ AdapterManager::Cache::Pin AdapterManager::TakeFirstUse(const std::string& key) 
 void AdapterManager::PublishCacheMetrics() {
   const Cache::Stats stats = cache_.stats();
   metrics_.adapter_cache_bytes.Set(static_cast<double>(stats.resident_bytes));
+  metrics_.adapter_packed_bytes.Set(static_cast<double>(packed_bytes_));
   MutexLock lock(&mutex_);
   if (stats.evictions <= published_evictions_) return;
   metrics_.adapter_evictions.Increment(static_cast<double>(stats.evictions - published_evictions_));

@@ -2,24 +2,30 @@
 // PinnedLru, hands out pins. It does not decide who may use an adapter (the catalogue) nor who runs
 // next (the scheduler). One version:
 //
-//              RequestLoad              load done
-//   absent -----------------> loading -----------> resident --Drop--> draining --last pin--> absent
+//              RequestLoad              load done           Drop, Retire
+//   absent -----------------> loading -----------> resident -----------> draining --last pin-->
+//   absent
 //     ^  ^                    |  |  ^                 |
 //     |  |           failed   |  |  | a pin dies      | evicted while nobody pins it
 //     |  +---- backoff -------+  |  | or expires      v
 //     |        (remembered)      v  |               absent
 //     |                    waiting for room
-//     +--- Stop ---------------- (pins fill the cache)
+//     +--- Stop, Retire -------- (pins fill the cache)
 //
 // One load per version, whoever asks. Room is reserved before the first byte is read. A finished
 // load is pinned by the manager itself until its first TryPin or `first_use_timeout`, so that it is
 // not evicted before it served anyone. Loads that wait for room hold no memory; each time room may
 // have appeared they are all tried again, the longest waiting first.
 //
+// A tenant's floor and ceiling are the cache's groups. An administrator's pin is one more pin, held
+// here from the moment at which its version is resident; all of them together take a bounded share
+// of the cache, so that they cannot lock everyone else out.
+//
 // Thread-safe. Neither the loader, nor the cache, nor a callback is called under the lock. It
 // outlives every pin it gave out.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -28,6 +34,7 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -51,14 +58,36 @@ struct AdapterManagerOptions {
   // How long a failed load is remembered; doubles with each failure in a row.
   absl::Duration failure_backoff = absl::Seconds(1);
   absl::Duration max_failure_backoff = absl::Minutes(1);
+  GroupLimits tenant_limits;     // of every tenant for whom SetTenantLimits says nothing else
+  double admin_pin_share = 0.5;  // of capacity_bytes, [0, 1]: what PinByAdmin may keep
 
   // INVALID_ARGUMENT (INVALID_FLAG) that names the field, the limit and the value.
   absl::Status Validate() const;
 };
 
-class AdapterManager final : public AdapterResidency {
+// Weights in the cache, counted as long as they live.
+class ResidentAdapter {
  public:
-  using Cache = PinnedLru<std::string, std::unique_ptr<const AdapterWeights>>;
+  // `packed_bytes` is borrowed and outlives the weights.
+  ResidentAdapter(std::unique_ptr<const AdapterWeights> weights, std::atomic<size_t>* packed_bytes)
+      : weights_(std::move(weights)), packed_bytes_(packed_bytes) {
+    *packed_bytes_ += weights_->packed_bytes();
+  }
+  ResidentAdapter(ResidentAdapter&&) = default;
+  ~ResidentAdapter() {
+    if (weights_ != nullptr) *packed_bytes_ -= weights_->packed_bytes();
+  }
+
+  const AdapterWeights* get() const { return weights_.get(); }
+
+ private:
+  std::unique_ptr<const AdapterWeights> weights_;
+  std::atomic<size_t>* packed_bytes_;
+};
+
+class AdapterManager final : public AdapterResidencyAdmin {
+ public:
+  using Cache = PinnedLru<std::string, ResidentAdapter>;
 
   struct Stats {
     Cache::Stats cache;
@@ -66,6 +95,8 @@ class AdapterManager final : public AdapterResidency {
     uint64_t load_failures = 0;
     size_t loading = 0;           // queued or being read
     size_t waiting_for_room = 0;  // refused by the cache for now
+    size_t packed_bytes = 0;      // of cache.resident_bytes, without tables and alignment
+    size_t admin_pinned_bytes = 0;
   };
 
   // `loader` and `clock` are borrowed and outlive the manager.
@@ -76,6 +107,12 @@ class AdapterManager final : public AdapterResidency {
   // Stops. Every pin must be gone.
   ~AdapterManager() override;
 
+  // Set once, before anything is loaded. What it captures outlives the manager's threads (Stop).
+  void SetResidencyListener(ResidencyListener listener) { listener_ = std::move(listener); }
+  // For loads from now on. INVALID_ARGUMENT (OUT_OF_RANGE): a floor above its ceiling, or floors
+  // that together pass the capacity.
+  absl::Status SetTenantLimits(const std::string& tenant, GroupLimits limits) EXCLUDES(mutex_);
+
   void RequestLoad(const AdapterRef& ref, std::function<void()> on_settled) override
       EXCLUDES(mutex_);
   absl::StatusOr<AdapterPin> TryPin(const AdapterRef& ref) override EXCLUDES(mutex_);
@@ -83,8 +120,21 @@ class AdapterManager final : public AdapterResidency {
   // A question.
   bool IsResident(const AdapterRef& ref) const { return cache_.Contains(ref.Key()); }
 
-  // Resident to draining: no new pins, gone with the last one. A load under way is not stopped.
+  Residency ResidencyOf(const AdapterRef& ref) const override {
+    return IsResident(ref) ? Residency::kHost : Residency::kDisk;
+  }
+
+  absl::Status PinByAdmin(const AdapterRef& ref) override EXCLUDES(mutex_);
+  bool UnpinByAdmin(const AdapterRef& ref) override EXCLUDES(mutex_);
+
+  // Resident to draining: no new pins, gone with the last one. A load under way goes on, and what
+  // an administrator pinned stays.
   void Drop(const AdapterRef& ref) EXCLUDES(mutex_);
+
+  // The version was deleted or quarantined: as Drop, an administrator's pin is gone too, and those
+  // who wait for its load settle with `why`, which is not OK. It binds nobody who asks later: the
+  // loader is asked again then.
+  void Retire(const AdapterRef& ref, const absl::Status& why) EXCLUDES(mutex_);
 
   // Runs one load that can be run, on the caller's thread; false if there was none. Only with
   // loader_threads 0.
@@ -103,11 +153,18 @@ class AdapterManager final : public AdapterResidency {
     AdapterRef ref;
     LoadState state = LoadState::kQueued;
     Callbacks on_settled;
+    absl::Status retired;  // not OK: what a running load settles with, whatever comes of it
+    bool again = false;    // asked for anew after it was retired
   };
   struct Failure {
     absl::Status status;
     int32_t in_a_row = 0;
     absl::Time retry_at;
+    bool may_ask = false;  // the answer came from memory: asking again costs nothing
+  };
+  struct AdminPin {
+    Cache::Pin pin;  // empty until the version is resident
+    size_t bytes = 0;
   };
   struct FirstUse {  // the manager's own pin on what was just loaded
     Cache::Pin pin;
@@ -127,13 +184,21 @@ class AdapterManager final : public AdapterResidency {
   std::optional<Picked> Pick() EXCLUDES(mutex_);
   void RunLoad(const Picked& picked) EXCLUDES(mutex_);
   absl::Status Fill(const AdapterRef& ref, Cache::Reservation reservation) EXCLUDES(mutex_);
+  void Keep(const std::string& key, Cache::Pin pin, absl::Time until) EXCLUDES(mutex_);
   void WaitForRoom(const std::string& key, uint64_t room_epoch) EXCLUDES(mutex_);
-  void Settle(const std::string& key, const absl::Status& result) EXCLUDES(mutex_);
+  bool IsRetired(const std::string& key) const EXCLUDES(mutex_);
+  void Settle(const AdapterRef& ref, absl::Status result, bool may_ask = false) EXCLUDES(mutex_);
+  std::optional<Callbacks> EndLoad(const std::string& key, bool may_ask, absl::Status* result)
+      EXCLUDES(mutex_);
+  absl::Status AdmitAdminPin(const std::string& key, size_t bytes) EXCLUDES(mutex_);
+  Cache::Pin TakeAdminPin(const std::string& key, bool* found) REQUIRES(mutex_);
+  Callbacks RetireLoad(const std::string& key, const absl::Status& why) REQUIRES(mutex_);
+  void Tell(const AdapterRef& ref) EXCLUDES(mutex_);
   void OnRoom() EXCLUDES(mutex_);
   void ExpireFirstUses() EXCLUDES(mutex_);
   Cache::Pin TakeFirstUse(const std::string& key) EXCLUDES(mutex_);
   absl::Status WhyNotResident(const std::string& key) const EXCLUDES(mutex_);
-  void Remember(const std::string& key, const absl::Status& status) REQUIRES(mutex_);
+  void Remember(const std::string& key, const absl::Status& status, bool may_ask) REQUIRES(mutex_);
   const Failure* RememberedFailure(const std::string& key) const REQUIRES(mutex_);
   void PublishCacheMetrics() EXCLUDES(mutex_);
 
@@ -142,7 +207,10 @@ class AdapterManager final : public AdapterResidency {
   const Clock* const clock_;
   const Metrics metrics_;
 
-  Cache cache_;  // before first_uses_, whose pins it must outlive
+  ResidencyListener listener_;
+
+  std::atomic<size_t> packed_bytes_ = 0;  // of what is in the cache, which it must outlive
+  Cache cache_;                           // before those that hold its pins
   mutable Mutex mutex_;
   CondVar work_;
   bool stopping_ GUARDED_BY(mutex_) = false;
@@ -150,7 +218,12 @@ class AdapterManager final : public AdapterResidency {
   std::deque<std::string> queue_ GUARDED_BY(mutex_);             // keys of queued loads
   std::deque<std::string> waiting_for_room_ GUARDED_BY(mutex_);  // keys, the longest waiting first
   std::unordered_map<std::string, FirstUse> first_uses_ GUARDED_BY(mutex_);
+  std::unordered_map<std::string, AdminPin> admin_pins_ GUARDED_BY(mutex_);
+  size_t admin_pinned_bytes_ GUARDED_BY(mutex_) = 0;
+  std::unordered_map<std::string, size_t> floors_ GUARDED_BY(mutex_);  // bytes by tenant
   std::unordered_map<std::string, Failure> failures_ GUARDED_BY(mutex_);
+  std::deque<AdapterRef> changed_ GUARDED_BY(mutex_);  // not told yet
+  bool telling_ GUARDED_BY(mutex_) = false;            // some thread is in Tell
   // Counts the moments at which room may have appeared: a load that was refused room and finds the
   // count changed tries again instead of waiting for a wake-up that has already passed.
   uint64_t room_epoch_ GUARDED_BY(mutex_) = 0;

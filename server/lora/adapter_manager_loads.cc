@@ -47,15 +47,18 @@ std::optional<AdapterManager::Picked> AdapterManager::Pick() {
 void AdapterManager::RunLoad(const Picked& picked) {
   const std::string key = picked.ref.Key();
   absl::StatusOr<size_t> bytes = loader_->ResidentBytes(picked.ref);
-  if (!bytes.ok()) return Settle(key, bytes.status());
-  absl::StatusOr<Cache::Reservation> reservation = cache_.Reserve(key, *bytes);
-  if (absl::IsResourceExhausted(reservation.status())) return WaitForRoom(key, picked.room_epoch);
+  if (!bytes.ok()) return Settle(picked.ref, bytes.status(), /*may_ask=*/true);
+  absl::StatusOr<Cache::Reservation> reservation =
+      cache_.Reserve(key, *bytes, /*group=*/picked.ref.tenant);
+  if (absl::IsResourceExhausted(reservation.status()) && !IsRetired(key)) {
+    return WaitForRoom(key, picked.room_epoch);
+  }
   // Resident already: it was asked for in the moment in which an earlier load settled.
-  if (absl::IsAlreadyExists(reservation.status())) return Settle(key, absl::OkStatus());
-  if (!reservation.ok()) return Settle(key, reservation.status());
+  if (absl::IsAlreadyExists(reservation.status())) return Settle(picked.ref, absl::OkStatus());
+  if (!reservation.ok()) return Settle(picked.ref, reservation.status());
   const absl::Status result = Fill(picked.ref, *std::move(reservation));
   OnRoom();  // all of the reservation after a failure, what it had too much otherwise
-  Settle(key, result);
+  Settle(picked.ref, result);
 }
 
 absl::Status AdapterManager::Fill(const AdapterRef& ref, Cache::Reservation reservation) {
@@ -72,47 +75,89 @@ absl::Status AdapterManager::Fill(const AdapterRef& ref, Cache::Reservation rese
   const absl::Time end = clock_->Now();
   metrics_.adapter_load_seconds.Observe(absl::ToDoubleSeconds(end - begin));
   reservation.Shrink((*weights)->bytes());
-  Cache::Pin pin = cache_.Commit(std::move(reservation), *std::move(weights));
-  MutexLock lock(&mutex_);
-  // A predecessor that was dropped may still have its first use: swapped out, it dies after the
-  // lock.
-  FirstUse& use = first_uses_[ref.Key()];
-  std::swap(use.pin, pin);
-  use.until = end + options_.first_use_timeout;
+  Keep(ref.Key(),
+       cache_.Commit(std::move(reservation), ResidentAdapter(*std::move(weights), &packed_bytes_)),
+       end + options_.first_use_timeout);
   return absl::OkStatus();
+}
+
+// For an administrator, or for its first use.
+void AdapterManager::Keep(const std::string& key, Cache::Pin pin, absl::Time until) {
+  MutexLock lock(&mutex_);
+  // A predecessor that was dropped may still be held: swapped out, it dies after the lock.
+  if (const auto admin = admin_pins_.find(key); admin != admin_pins_.end()) {
+    std::swap(admin->second.pin, pin);
+    return;
+  }
+  FirstUse& use = first_uses_[key];
+  std::swap(use.pin, pin);
+  use.until = until;
 }
 
 void AdapterManager::WaitForRoom(const std::string& key, uint64_t room_epoch) {
   ExpireFirstUses();
   MutexLock lock(&mutex_);
   Load& load = loads_.at(key);
-  const bool try_again = room_epoch_ != room_epoch;
+  const bool try_again = room_epoch_ != room_epoch || !load.retired.ok();
   load.state = try_again ? LoadState::kQueued : LoadState::kWaitingForRoom;
   (try_again ? queue_ : waiting_for_room_).push_back(key);
 }
 
-void AdapterManager::Settle(const std::string& key, const absl::Status& result) {
-  Callbacks on_settled;
-  {
-    MutexLock lock(&mutex_);
-    const auto load = loads_.find(key);
-    on_settled.swap(load->second.on_settled);
-    loads_.erase(load);
-    if (result.ok()) {
-      ++loads_done_;
-      failures_.erase(key);
-    } else {
-      ++load_failures_;
-      Remember(key, result);
-    }
+bool AdapterManager::IsRetired(const std::string& key) const {
+  MutexLock lock(&mutex_);
+  const auto load = loads_.find(key);
+  return load != loads_.end() && !load->second.retired.ok();
+}
+
+void AdapterManager::Settle(const AdapterRef& ref, absl::Status result, bool may_ask) {
+  const std::string key = ref.Key();
+  // Retired while it was read: what Retire could not see yet goes now.
+  if (IsRetired(key)) {
+    cache_.Erase(key);
+    TakeFirstUse(key).Reset();
+    OnRoom();
   }
+  const std::optional<Callbacks> on_settled = EndLoad(key, may_ask, &result);
+  if (!on_settled.has_value()) return;
   if (result.ok()) {
     metrics_.adapter_loads.Increment();
+    Tell(ref);
   } else {
     metrics_.adapter_load_failures.WithReason(ErrorReason(result)).Increment();
   }
   PublishCacheMetrics();
-  for (const auto& settled : on_settled) settled();
+  for (const auto& settled : *on_settled) settled();
+}
+
+// Whom to tell; nothing if the load starts anew.
+std::optional<AdapterManager::Callbacks> AdapterManager::EndLoad(const std::string& key,
+                                                                 bool may_ask,
+                                                                 absl::Status* result) {
+  MutexLock lock(&mutex_);
+  const auto found = loads_.find(key);
+  Load& load = found->second;
+  if (load.again) {
+    load.again = false;
+    load.retired = absl::OkStatus();
+    load.state = LoadState::kQueued;
+    queue_.push_back(key);
+    work_.NotifyOne();
+    return std::nullopt;
+  }
+  if (!load.retired.ok()) {
+    *result = std::move(load.retired);
+    may_ask = true;
+  }
+  Callbacks on_settled = std::move(load.on_settled);
+  loads_.erase(found);
+  if (result->ok()) {
+    ++loads_done_;
+    failures_.erase(key);
+  } else {
+    ++load_failures_;
+    Remember(key, *result, may_ask);
+  }
+  return on_settled;
 }
 
 void AdapterManager::OnRoom() {

@@ -107,7 +107,8 @@ struct Metrics {
   Histogram queue_seconds;        // lamella_queue_seconds: accepted to first scheduled
 
   // The adapter cache.
-  Gauge adapter_cache_bytes;        // lamella_adapter_cache_bytes: packed bytes now resident
+  Gauge adapter_cache_bytes;        // lamella_adapter_cache_bytes: what is resident is charged
+  Gauge adapter_packed_bytes;       // lamella_adapter_packed_bytes: of these, packed matrices
   Gauge adapter_cache_limit_bytes;  // lamella_adapter_cache_limit_bytes
   Counter adapter_cache_hits;    // lamella_adapter_cache_hits_total: requests that found it there
   Counter adapter_cache_misses;  // lamella_adapter_cache_misses_total: and that did not

@@ -110,6 +110,8 @@ void MakeEngineMetrics(Maker make, Metrics* m) {
 
 void MakeAdapterMetrics(Maker make, Metrics* m) {
   m->adapter_cache_bytes = make.MakeGauge("adapter_cache_bytes", "Bytes of resident adapters.");
+  m->adapter_packed_bytes =
+      make.MakeGauge("adapter_packed_bytes", "Of these, bytes of packed matrices.");
   m->adapter_cache_limit_bytes = make.MakeGauge("adapter_cache_limit_bytes", "Their budget.");
   m->adapter_cache_hits =
       make.MakeCounter("adapter_cache_hits_total", "Requests whose adapter was resident.");

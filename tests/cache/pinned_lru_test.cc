@@ -195,6 +195,125 @@ TEST_F(PinnedLruTest, MovesCarryThePin) {
   EXPECT_FALSE(static_cast<bool>(a));  // NOLINT(bugprone-use-after-move): moved-from holds nothing
 }
 
+// Three tenants share 100 bytes.
+class PinnedLruGroupsTest : public ::testing::Test {
+ protected:
+  using Cache = PinnedLru<std::string, Value>;
+
+  Cache::Pin Put(const std::string& group, const std::string& key, size_t bytes) {
+    auto reservation = cache_.Reserve(key, bytes, group);
+    EXPECT_TRUE(reservation.ok()) << reservation.status();
+    return cache_.Commit(*std::move(reservation), OnDeath([] {}));
+  }
+  absl::Status Refusal(const std::string& group, size_t bytes) {
+    return cache_.Reserve("x", bytes, group).status();
+  }
+
+  Cache cache_{100};
+};
+
+TEST_F(PinnedLruGroupsTest, AFloorIsNoVictimForOthers) {
+  cache_.SetGroupLimits("t", {.floor_bytes = 40});
+  Put("t", "t1", 20);
+  Put("t", "t2", 20);
+  Put("u", "u1", 60);
+  Put("u", "u2", 60);
+  EXPECT_TRUE(cache_.Contains("t1"));
+  EXPECT_TRUE(cache_.Contains("t2"));
+  EXPECT_FALSE(cache_.Contains("u1")) << "warmer, but the only one that may go";
+  EXPECT_EQ(Refusal("u", 61).message(),
+            "61 bytes do not fit now: 40 of the cache's 100 are in use");
+}
+
+TEST_F(PinnedLruGroupsTest, WhatPassesAFloorIsAVictim) {
+  cache_.SetGroupLimits("t", {.floor_bytes = 40});
+  Put("t", "t1", 30);
+  Put("t", "t2", 40);
+  Put("u", "u1", 60);
+  EXPECT_FALSE(cache_.Contains("t1"));
+  EXPECT_TRUE(cache_.Contains("t2"));
+}
+
+TEST_F(PinnedLruGroupsTest, AGroupReplacesItsOwnBelowItsFloor) {
+  cache_.SetGroupLimits("t", {.floor_bytes = 100});
+  Put("t", "t1", 60);
+  Put("t", "t2", 60);
+  EXPECT_FALSE(cache_.Contains("t1"));
+}
+
+TEST_F(PinnedLruGroupsTest, WhatDrainsIsNotKept) {
+  cache_.SetGroupLimits("t", {.floor_bytes = 40});
+  const auto pin = Put("t", "t1", 40);
+  Put("t", "t2", 40);
+  cache_.Erase("t1");
+  EXPECT_EQ(Refusal("u", 60).code(), absl::StatusCode::kResourceExhausted) << "t2 is the floor now";
+}
+
+TEST_F(PinnedLruGroupsTest, ACeilingMakesItsOwnRoom) {
+  cache_.SetGroupLimits("t", {.ceiling_bytes = 50});
+  Put("u", "u1", 10);
+  Put("t", "t1", 30);
+  Put("t", "t2", 30);
+  EXPECT_TRUE(cache_.Contains("u1")) << "colder, but not t's to take";
+  EXPECT_FALSE(cache_.Contains("t1"));
+  EXPECT_TRUE(cache_.Contains("t2"));
+  EXPECT_EQ(cache_.stats().evictions, 1U);
+}
+
+TEST_F(PinnedLruGroupsTest, ACeilingRefusesWhenItsPinsFillIt) {
+  cache_.SetGroupLimits("t", {.ceiling_bytes = 50});
+  const auto pin = Put("t", "t1", 30);
+  Put("t", "t2", 10);
+  EXPECT_EQ(Refusal("t", 21).message(), "21 bytes do not fit now: 30 of the cache's 50 are in use");
+  EXPECT_TRUE(cache_.Contains("t2")) << "a refusal evicts nothing";
+  EXPECT_EQ(Refusal("t", 51).code(), absl::StatusCode::kInvalidArgument);
+  Put("u", "u1", 51);
+}
+
+TEST_F(PinnedLruGroupsTest, BelowItsCeilingAGroupTakesWhatIsColdest) {
+  cache_.SetGroupLimits("t", {.ceiling_bytes = 60});
+  Put("t", "t1", 30);
+  Put("u", "u1", 40);
+  Put("t", "t2", 20);
+  Put("t", "t3", 20);
+  EXPECT_FALSE(cache_.Contains("t1")) << "for the ceiling";
+  EXPECT_TRUE(cache_.Contains("u1"));
+  Put("t", "t4", 20);
+  EXPECT_TRUE(cache_.Contains("t2"));
+  Put("v", "v1", 10);
+  EXPECT_FALSE(cache_.Contains("u1")) << "the coldest of all";
+  EXPECT_TRUE(cache_.Contains("t2"));
+}
+
+TEST_F(PinnedLruGroupsTest, AShrunkReservationCountsAsWhatItTakes) {
+  cache_.SetGroupLimits("t", {.ceiling_bytes = 50});
+  auto reservation = cache_.Reserve("t1", 50, "t");
+  ASSERT_TRUE(reservation.ok());
+  reservation->Shrink(30);
+  EXPECT_TRUE(cache_.Reserve("t2", 20, "t").ok());
+  reservation->Reset();
+  EXPECT_TRUE(cache_.Reserve("t2", 50, "t").ok());
+}
+
+TEST(PinnedLruListenerTest, HearsOfEvictionsBeforeTheyAreDestroyed) {
+  std::vector<std::string> heard;
+  PinnedLru<int, std::string>* seen = nullptr;
+  PinnedLru<int, std::string> cache(10, {}, [&](const std::string& value) {
+    heard.push_back(value);
+    EXPECT_EQ(seen->stats().entries, 0U) << "under no lock, and already out";
+  });
+  seen = &cache;
+  const auto put = [&](int key, const char* value) {
+    (void)cache.Commit(*cache.Reserve(key, 10), value);
+  };
+  put(1, "one");
+  cache.Erase(1);
+  EXPECT_TRUE(heard.empty());
+  put(2, "two");
+  auto reservation = cache.Reserve(3, 10);
+  EXPECT_EQ(heard, std::vector<std::string>{"two"});
+}
+
 // A device tier over a host tier: evicting the upper value lets go of the lower one.
 TEST_F(PinnedLruTest, ASecondTierPinsTheFirst) {
   PinnedLru<std::string, Cache::Pin> device(10);

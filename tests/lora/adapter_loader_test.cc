@@ -102,6 +102,21 @@ TEST_F(AdapterLoaderTest, AnUnknownVersionIsNotFound) {
   EXPECT_EQ(ErrorReason(loader_->ResidentBytes(ghost).status()), reasons::kAdapterNotFound);
 }
 
+// The alias moved on and the name is gone, but the tenant still has the version under another name.
+TEST_F(AdapterLoaderTest, AVersionIsFoundByItsDigest) {
+  PeftAdapter().Module(ModulePath(0, ModuleKind::kQ), 8, 64, 64).WriteTo(dir_, "mine");
+  OpenStore();
+  AdapterRef ref = RefOf("mine");
+  ref.name = "renamed-since";
+  EXPECT_TRUE(loader_->ResidentBytes(ref).ok());
+  const auto weights = loader_->Load(ref);
+  ASSERT_TRUE(weights.ok()) << weights.status();
+  EXPECT_EQ((*weights)->ref(), ref);
+  ref.tenant = "other";
+  EXPECT_EQ(loader_->ResidentBytes(ref).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(loader_->Load(ref).status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST_F(AdapterLoaderTest, AFileThatChangedIsRefused) {
   PeftAdapter().Module(ModulePath(0, ModuleKind::kQ), 8, 64, 64).WriteTo(dir_, "mine");
   OpenStore();

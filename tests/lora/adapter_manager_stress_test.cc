@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -61,12 +62,17 @@ class AdapterManagerStressTest : public ::testing::Test {
   std::unique_ptr<AdapterManager> manager_;
 };
 
-// Six threads want eight adapters of which three fit, each holding one pin at a time: with no
-// wake-up lost every one of them ends, and every byte read is the right adapter's.
+// Six threads want eight adapters of which three fit, each holding one pin at a time, while
+// versions are dropped, retired, pinned and unpinned: with no wake-up lost every one of them ends,
+// and every byte read is the right adapter's. What a listener heard last is true.
 TEST_F(AdapterManagerStressTest, EveryWaiterIsServedItsOwnBytes) {
   AdapterManagerOptions options;
   options.first_use_timeout = absl::Milliseconds(1);
+  options.admin_pin_share = 0.4;
   Start(3, options);
+  std::map<std::string, Residency> heard;  // one call at a time needs no lock
+  manager_->SetResidencyListener(
+      [&](const AdapterRef& ref, Residency residency) { heard[ref.name] = residency; });
   std::atomic<int> wrong = 0;
   const auto work = [&](uint32_t seed) {
     for (int i = 0; i < 150; ++i) {
@@ -80,13 +86,26 @@ TEST_F(AdapterManagerStressTest, EveryWaiterIsServedItsOwnBytes) {
         if (a[k] != static_cast<float>(name[0])) ++wrong;
       }
       if (i % 32 == 0) manager_->Drop(ref);
+      if (i % 32 == 8) (void)manager_->PinByAdmin(ref);
+      if (i % 32 == 16) manager_->Retire(ref, absl::NotFoundError("deleted"));
+      if (i % 32 == 24) {
+        for (char c = 'a'; c < 'i'; ++c) {
+          manager_->UnpinByAdmin(FakeAdapterLoader::Ref(std::string(1, c)));
+        }
+      }
     }
   };
   std::vector<std::thread> threads;
   for (uint32_t t = 0; t < 6; ++t) threads.emplace_back(work, t + 1);
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(wrong, 0);
-  EXPECT_LE(manager_->stats().cache.resident_bytes, manager_->stats().cache.capacity_bytes);
+  manager_->Stop();
+  for (const auto& [name, residency] : heard) {
+    EXPECT_EQ(residency, manager_->ResidencyOf(FakeAdapterLoader::Ref(name))) << name;
+  }
+  const AdapterManager::Stats stats = manager_->stats();
+  EXPECT_LE(stats.cache.resident_bytes, stats.cache.capacity_bytes);
+  EXPECT_EQ(stats.cache.pinned_bytes, 0U);
 }
 
 // Nobody uses a; only its first use's timeout lets b in, and only a loader thread can see it.

@@ -2,24 +2,17 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "common/base/error.h"
 #include "common/base/reasons.h"
-#include "tests/lora/fake_adapter_loader.h"
-#include "tests/testing/fake_clock.h"
+#include "tests/lora/adapter_manager_fixture.h"
 
 namespace lamella {
 namespace {
-
-const AdapterRef kA = FakeAdapterLoader::Ref("a");
-const AdapterRef kB = FakeAdapterLoader::Ref("b");
-const AdapterRef kC = FakeAdapterLoader::Ref("c");
 
 // Does something at the next look at the clock.
 class TrapClock final : public Clock {
@@ -32,50 +25,6 @@ class TrapClock final : public Clock {
 
  private:
   mutable std::function<void()> trap_;
-};
-
-// Hand-stepped: no loader threads, a clock that the test moves.
-class AdapterManagerTest : public ::testing::Test {
- protected:
-  AdapterManagerTest() { Restart(10); }
-
-  // Room for `slots` adapters of the usual size.
-  void Restart(size_t slots) {
-    manager_.reset();
-    AdapterManagerOptions options;
-    options.capacity_bytes = slots * loader_.Bytes(4);
-    options.loader_threads = 0;
-    auto manager = AdapterManager::Create(options, &loader_, &clock_);
-    ASSERT_TRUE(manager.ok()) << manager.status();
-    manager_ = *std::move(manager);
-  }
-
-  void Request(const AdapterRef& ref) {
-    manager_->RequestLoad(ref, [this] { ++settled_; });
-  }
-  void RunLoads() {
-    while (manager_->Step()) {
-    }
-  }
-  AdapterPin Pin(const AdapterRef& ref) {
-    auto pin = manager_->TryPin(ref);
-    EXPECT_TRUE(pin.ok()) << pin.status();
-    return pin.ok() ? *std::move(pin) : AdapterPin();
-  }
-  AdapterPin LoadAndPin(const AdapterRef& ref) {
-    Request(ref);
-    RunLoads();
-    return Pin(ref);
-  }
-  std::string WhyNot(const AdapterRef& ref) {
-    const auto pin = manager_->TryPin(ref);
-    return pin.ok() ? "pinned" : ErrorReason(pin.status());
-  }
-
-  FakeAdapterLoader loader_;
-  FakeClock clock_;
-  std::unique_ptr<AdapterManager> manager_;
-  int settled_ = 0;
 };
 
 TEST_F(AdapterManagerTest, ARequestedLoadBecomesAPin) {

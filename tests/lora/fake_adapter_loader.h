@@ -40,6 +40,11 @@ class FakeAdapterLoader final : public AdapterLoader {
     MutexLock lock(&mutex_);
     failures_[ref.Key()] = std::move(status);
   }
+  // What the catalogue says of a version that it has not, or that may not be used; OK: it has it.
+  void Withdraw(const AdapterRef& ref, absl::Status status) {
+    MutexLock lock(&mutex_);
+    withdrawn_[ref.Key()] = std::move(status);
+  }
   // Called outside the lock each time that a load asks how much room it needs.
   void OnResidentBytes(std::function<void()> hook) { on_resident_bytes_ = std::move(hook); }
   // What ResidentBytes promises too much (or too little).
@@ -68,6 +73,8 @@ class FakeAdapterLoader final : public AdapterLoader {
   absl::StatusOr<size_t> ResidentBytes(const AdapterRef& ref) const override {
     if (on_resident_bytes_) on_resident_bytes_();
     MutexLock lock(&mutex_);
+    const auto withdrawn = withdrawn_.find(ref.Key());
+    if (withdrawn != withdrawn_.end() && !withdrawn->second.ok()) return withdrawn->second;
     return static_cast<size_t>(static_cast<int64_t>(Bytes(RankOf(ref))) + misjudged_bytes_);
   }
 
@@ -106,6 +113,7 @@ class FakeAdapterLoader final : public AdapterLoader {
   int64_t misjudged_bytes_ GUARDED_BY(mutex_) = 0;
   std::map<std::string, int32_t> ranks_ GUARDED_BY(mutex_);
   std::map<std::string, absl::Status> failures_ GUARDED_BY(mutex_);
+  std::map<std::string, absl::Status> withdrawn_ GUARDED_BY(mutex_);
 };
 
 }  // namespace lamella
