@@ -20,23 +20,25 @@ AdapterGate::AdapterGate(AdapterResidency* residency, absl::Duration retry,
                          std::function<void()> wake)
     : residency_(residency), retry_(retry), wake_(std::move(wake)) {}
 
-void AdapterGate::RequestLoad(Sequence* sequence) {
-  if (sequence->adapter.is_base()) return;
-  AdapterWait& wait = sequence->adapter_wait;
+std::shared_ptr<std::atomic<bool>> AdapterGate::RequestLoad(const AdapterRef& adapter) const {
+  if (adapter.is_base()) return nullptr;
   // A new flag each time: a late callback of an earlier load must not settle this one.
-  wait.settled = std::make_shared<std::atomic<bool>>(false);
-  wait.retry_at.reset();
-  residency_->RequestLoad(sequence->adapter, [settled = wait.settled, wake = wake_] {
+  auto settled = std::make_shared<std::atomic<bool>>(false);
+  residency_->RequestLoad(adapter, [settled, wake = wake_] {
     settled->store(true, std::memory_order_release);
     wake();
   });
+  return settled;
 }
 
 absl::StatusOr<std::optional<AdapterPin>> AdapterGate::TryPin(Sequence* sequence, absl::Time now) {
   using MaybePin = std::optional<AdapterPin>;
   if (sequence->adapter.is_base()) return MaybePin(AdapterPin());
   AdapterWait& wait = sequence->adapter_wait;
-  if (wait.retry_at.has_value() && now >= *wait.retry_at) RequestLoad(sequence);
+  if (wait.retry_at.has_value() && now >= *wait.retry_at) {
+    wait.retry_at.reset();
+    wait.settled = RequestLoad(sequence->adapter);
+  }
   if (!wait.retry_at.has_value() && wait.settled->load(std::memory_order_acquire)) {
     absl::StatusOr<AdapterPin> pin = residency_->TryPin(sequence->adapter);
     if (pin.ok()) {

@@ -1,9 +1,12 @@
-// Gets pins for sequences: asks for one load when a sequence arrives, tries to pin once that load
-// has settled, and asks again, at a bounded rate, when the version was evicted meanwhile or found
-// the cache full of pins. Holds no pin itself. The loop's thread alone; loads settle on any thread.
+// Gets pins for sequences: asks for one load when a request is admitted, tries to pin once that
+// load has settled, and asks again, at a bounded rate, when the version was evicted meanwhile or
+// found the cache full of pins. Holds no pin itself. The loop's thread alone, but for RequestLoad;
+// loads settle on any thread.
 #pragma once
 
+#include <atomic>
 #include <functional>
+#include <memory>
 #include <optional>
 
 #include "absl/status/statusor.h"
@@ -18,8 +21,9 @@ class AdapterGate {
   // `wake` is called on any thread whenever a load settles, also after this object is gone.
   AdapterGate(AdapterResidency* residency, absl::Duration retry, std::function<void()> wake);
 
-  // The sequence has arrived.
-  void RequestLoad(Sequence* sequence);
+  // The request was admitted: its load need not wait for the step that runs now. From any thread.
+  // The flag is set once the load has settled; null for the base.
+  std::shared_ptr<std::atomic<bool>> RequestLoad(const AdapterRef& adapter) const;
 
   // A pin (an empty one for the base); nothing if the sequence must wait; the reason why the load
   // failed for good.

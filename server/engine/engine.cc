@@ -119,9 +119,17 @@ absl::StatusOr<StreamReader> Engine::Submit(Request request) {
   auto [writer, reader] = MakeTokenStream(
       {impl_->options.stream_buffer_bytes, [inbox = impl_->inbox] { inbox->Wake(); }});
   const auto prompt_tokens = static_cast<double>(prompt.size());
-  Submission submission{
-      std::move(request.request_id), std::move(adapter), std::move(prompt), request.sampling,
-      std::move(request.stop),       request.deadline,   std::move(ticket), std::move(writer)};
+  // Now, not in the loop: a load and the step that runs at this moment go on side by side.
+  auto settled = impl_->loop.RequestLoad(adapter);
+  Submission submission{std::move(request.request_id),
+                        std::move(adapter),
+                        std::move(settled),
+                        std::move(prompt),
+                        request.sampling,
+                        std::move(request.stop),
+                        request.deadline,
+                        std::move(ticket),
+                        std::move(writer)};
   if (!impl_->inbox->Push(std::move(submission))) {
     return MakeRetryableError(absl::StatusCode::kUnavailable, reasons::kDraining,
                               "the server is shutting down", absl::Seconds(1));

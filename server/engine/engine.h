@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "server/core/adapter_catalogue.h"
+#include "server/core/adapter_fault_sink.h"
 #include "server/core/adapter_residency.h"
 #include "server/core/model_executor.h"
 #include "server/core/request.h"
@@ -32,7 +33,8 @@ struct EngineDeps {
   const AdapterCatalogue* catalogue = nullptr;
   AdapterResidency* residency = nullptr;
   const Clock* clock = nullptr;
-  const Metrics* metrics = nullptr;  // may stay null
+  const Metrics* metrics = nullptr;    // may stay null
+  AdapterFaultSink* faults = nullptr;  // may stay null
 };
 
 class Engine {

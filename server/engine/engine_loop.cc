@@ -44,7 +44,8 @@ EngineLoop::EngineLoop(const EngineOptions& options, const EngineDeps& deps,
       blocks_(deps.executor->limits().num_blocks),
       gate_(deps.residency, options.adapter_retry, [inbox = inbox_] { inbox->Wake(); }),
       scheduler_(MakeSchedulerLimits(options, deps.executor->limits()), &blocks_, &gate_,
-                 std::make_unique<FcfsPolicy>()) {
+                 std::make_unique<FcfsPolicy>()),
+      strikes_(options.adapter_strikes, deps.faults) {
   deps_.metrics->kv_blocks_total.Set(blocks_.num_blocks());
 }
 
@@ -167,6 +168,7 @@ void EngineLoop::CommitToken(Sequence* sequence, const SampledToken& sampled) {
   if (!sampled.finite) {
     sequence->Fail(MakeError(absl::StatusCode::kInternal, reasons::kNonFiniteLogits, "",
                              "the logits of this request were not finite"));
+    strikes_.Count(sequence->adapter);
     return;
   }
   if (sampled.token_id < 0 || sampled.token_id >= vocab_size_) {

@@ -3,6 +3,7 @@
 // mutex in here. The rest of the process reaches it through the mailbox.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -13,6 +14,7 @@
 #include "common/base/mailbox.h"
 #include "server/cache/block_pool.h"
 #include "server/engine/adapter_gate.h"
+#include "server/engine/adapter_strikes.h"
 #include "server/engine/admission.h"
 #include "server/engine/batch_builder.h"
 #include "server/engine/engine.h"
@@ -34,6 +36,11 @@ class EngineLoop {
 
   // One turn; true if a step ran. Never waits for anything but the executor.
   bool Step();
+
+  // Asks for the adapter of a request that is about to be pushed. From any thread.
+  std::shared_ptr<std::atomic<bool>> RequestLoad(const AdapterRef& adapter) const {
+    return gate_.RequestLoad(adapter);
+  }
 
   // Ends everything that was accepted: UNAVAILABLE (DRAINING). After the mailbox was closed.
   void EndAll();
@@ -69,6 +76,7 @@ class EngineLoop {
   AdapterGate gate_;
   Scheduler scheduler_;
   BatchBuilder builder_;
+  AdapterStrikes strikes_;
   uint64_t arrivals_ = 0;
 
   // Of the current turn; kept for their capacity.

@@ -34,6 +34,7 @@ absl::Status EngineOptions::Validate() const {
   RETURN_IF_ERROR(RequireAtLeast(int64_t{max_running} + 1, step_tokens, "step_tokens"));
   RETURN_IF_ERROR(RequireAtLeast(1, prefill_chunk_tokens, "prefill_chunk_tokens"));
   RETURN_IF_ERROR(RequireAtLeast(1, max_queued, "max_queued"));
+  RETURN_IF_ERROR(RequireAtLeast(1, adapter_strikes, "adapter_strikes"));
   // One character of four bytes and a token id.
   RETURN_IF_ERROR(RequireAtLeast(8, stream_buffer_bytes, "stream_buffer_bytes"));
   RETURN_IF_ERROR(RequirePositive(adapter_wait, "adapter_wait"));

@@ -31,6 +31,9 @@ struct EngineOptions {
   // How often a load is asked for again that found the adapter cache full of pins.
   absl::Duration adapter_retry = absl::Milliseconds(200);
 
+  // Requests of one adapter version with logits that are not finite, before the fault sink hears.
+  int32_t adapter_strikes = 3;
+
   uint64_t seed = 0;         // start of the seeds that the engine picks; 0: from the system
   bool start_thread = true;  // false: tests step the loop by hand (Engine::Step)
 

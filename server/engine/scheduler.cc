@@ -24,10 +24,7 @@ Scheduler::Scheduler(SchedulerLimits limits, BlockPool* blocks, AdapterGate* gat
                      std::unique_ptr<SchedulingPolicy> policy)
     : limits_(limits), blocks_(blocks), gate_(gate), policy_(std::move(policy)) {}
 
-void Scheduler::Add(std::unique_ptr<Sequence> sequence) {
-  gate_->RequestLoad(sequence.get());
-  waiting_.push_back(std::move(sequence));
-}
+void Scheduler::Add(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
 
 std::span<const PlannedRows> Scheduler::Schedule(absl::Time now) {
   plan_.clear();

@@ -38,7 +38,7 @@ class Scheduler {
   Scheduler(SchedulerLimits limits, BlockPool* blocks, AdapterGate* gate,
             std::unique_ptr<SchedulingPolicy> policy);
 
-  // Takes a sequence in and asks for its adapter.
+  // Takes a sequence in. Its adapter was asked for when it was admitted.
   void Add(std::unique_ptr<Sequence> sequence);
 
   // Plans the next step, valid until the next call; empty if nothing can run. A sequence whose

@@ -16,6 +16,7 @@ Sequence::Sequence(Submission submission, uint64_t arrival_in, Answer answer_in)
       stream(std::move(submission.stream)),
       tokens(std::move(submission.prompt)),
       answer(std::move(answer_in)) {
+  adapter_wait.settled = std::move(submission.adapter_settled);
   // Room for the whole answer, so that decoding does not allocate.
   tokens.reserve(static_cast<size_t>(prompt_tokens) + static_cast<size_t>(max_tokens));
 }

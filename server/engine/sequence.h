@@ -29,6 +29,7 @@ namespace lamella {
 struct Submission {
   std::string request_id;
   AdapterRef adapter;
+  std::shared_ptr<std::atomic<bool>> adapter_settled;  // of the load that Submit asked for
   std::vector<int32_t> prompt;  // int32 [1 or more], every id within the vocabulary
   SamplingParams sampling;      // with the seed in use
   StopParams stop;

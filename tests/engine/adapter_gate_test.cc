@@ -32,6 +32,25 @@ TEST_F(AdapterGateTest, EachRequestAsksForItsLoadOnce) {
   EXPECT_EQ(residency_.requests(), 1);
 }
 
+// No step runs between Submit and the load: while the loop is busy, the loader is too.
+TEST_F(AdapterGateTest, TheLoadStartsWhenTheRequestIsAdmitted) {
+  residency_.HoldLoads(true);
+  const AdapterRef ref = catalogue_.SetLive("t", "a", "1");
+  Recorded waiting = Submit(MakeRequest("hello", 5, "a"));
+  EXPECT_EQ(residency_.Loading(), std::vector<AdapterRef>{ref});
+  residency_.FinishLoads();
+  EXPECT_TRUE(Step()) << "resident before the loop ever saw the request";
+  waiting.Read();
+  EXPECT_EQ(waiting.token_ids.size(), 1U);
+}
+
+TEST_F(AdapterGateTest, ARefusedRequestLoadsNothing) {
+  residency_.HoldLoads(true);
+  catalogue_.SetLive("t", "a", "1");
+  EXPECT_FALSE(Refusal(MakeRequest("", 5, "a")).ok());
+  EXPECT_EQ(residency_.requests(), 0);
+}
+
 TEST_F(AdapterGateTest, AFailedLoadEndsItsWaitersWithItsStatus) {
   residency_.HoldLoads(true);
   const AdapterRef ref = catalogue_.SetLive("t", "a", "1");
