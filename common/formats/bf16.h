@@ -20,15 +20,13 @@ inline uint16_t FloatToBf16(float value) {
 
 inline float HalfToFloat(uint16_t bits) {
   const uint32_t sign = static_cast<uint32_t>(bits & 0x8000U) << 16;
-  const uint32_t exponent = (bits >> 10) & 0x1fU;
-  const uint32_t mantissa = bits & 0x3ffU;
-  if (exponent == 0x1fU) return std::bit_cast<float>(sign | 0x7f800000U | (mantissa << 13));
-  if (exponent != 0) {
-    return std::bit_cast<float>(sign | ((exponent + 112U) << 23) | (mantissa << 13));
-  }
-  // Zero and subnormals: mantissa * 2^-24 is exact in fp32.
-  const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
-  return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(magnitude));
+  // Without branches, so that loops over it are vectorized. The multiplication rebiases the
+  // exponent and is exact, for subnormals too: 2^112 = 2^(127 - 15).
+  const float magnitude =
+      std::bit_cast<float>(static_cast<uint32_t>(bits & 0x7fffU) << 13) * 0x1p112F;
+  // What was infinity or NaN is now at least 2^16: the exponent becomes all ones again.
+  const uint32_t ones = magnitude >= 0x1p16F ? 0x7f800000U : 0U;
+  return std::bit_cast<float>(sign | ones | std::bit_cast<uint32_t>(magnitude));
 }
 
 // Round to nearest, ties to even. NaN stays NaN; overflow becomes infinity.

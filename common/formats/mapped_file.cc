@@ -97,25 +97,20 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::ReadCopy(const std
                      absl::StrCat(BaseName(path), ": at most ", max_bytes, " bytes, the file has ",
                                   stamp.size_bytes));
   }
-  if (stamp.size_bytes == 0) return std::shared_ptr<const MappedFile>(new MappedFile({}, stamp));
-
-  void* at =
-      mmap(nullptr, stamp.size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (at == MAP_FAILED) return NoMemory(path, stamp.size_bytes);
-  std::shared_ptr<const MappedFile> file(
-      new MappedFile({static_cast<const std::byte*>(at), stamp.size_bytes}, stamp));
-  const bool complete = ReadAll(fd.get(), static_cast<std::byte*>(at), stamp.size_bytes);
+  PageMemory copy(stamp.size_bytes);
+  if (copy.size() != stamp.size_bytes) return NoMemory(path, stamp.size_bytes);
+  const bool complete = ReadAll(fd.get(), copy.data(), copy.size());
   ASSIGN_OR_RETURN(const FileStamp after, StampOf(fd.get(), path));
   if (!complete || after != stamp) {
     return MakeError(absl::StatusCode::kDataLoss, reasons::kDigestMismatch, BaseName(path),
                      absl::StrCat(BaseName(path), ": changed or failed while it was read"));
   }
-  return file;
+  return std::shared_ptr<const MappedFile>(new MappedFile(std::move(copy), stamp));
 }
 
 MappedFile::~MappedFile() {
   // munmap takes a non-const address; nothing is written through it.
-  if (!bytes_.empty()) munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  if (!mapping_.empty()) munmap(const_cast<std::byte*>(mapping_.data()), mapping_.size());
 }
 
 }  // namespace lamella

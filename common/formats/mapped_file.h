@@ -9,8 +9,10 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
+#include "common/base/page_memory.h"
 
 namespace lamella {
 
@@ -46,10 +48,14 @@ class MappedFile {
   const FileStamp& stamp() const { return stamp_; }
 
  private:
-  MappedFile(std::span<const std::byte> bytes, const FileStamp& stamp)
-      : bytes_(bytes), stamp_(stamp) {}
+  MappedFile(std::span<const std::byte> mapping, const FileStamp& stamp)
+      : mapping_(mapping), bytes_(mapping), stamp_(stamp) {}
+  MappedFile(PageMemory copy, const FileStamp& stamp)
+      : copy_(std::move(copy)), bytes_(copy_.data(), copy_.size()), stamp_(stamp) {}
 
-  std::span<const std::byte> bytes_;  // from mmap, or empty
+  std::span<const std::byte> mapping_;  // from mmap, or empty
+  PageMemory copy_;                     // or this one
+  std::span<const std::byte> bytes_;    // of either
   FileStamp stamp_;
 };
 

@@ -43,10 +43,6 @@ AdapterSize ComputeAdapterSize(std::span<const LoraModuleShape> shapes, int32_t 
   return size;
 }
 
-void AdapterWeights::FreeArena::operator()(std::byte* arena) const {
-  ::operator delete[](arena, std::align_val_t{kArenaAlignment});
-}
-
 AdapterWeightsBuilder::AdapterWeightsBuilder(AdapterRef ref, int32_t num_layers,
                                              std::span<const LoraModuleShape> shapes,
                                              const kernels::KernelTable& kernels)
@@ -56,9 +52,9 @@ AdapterWeightsBuilder::AdapterWeightsBuilder(AdapterRef ref, int32_t num_layers,
   weights_->modules_.reserve(shapes.size() + 1);
   weights_->modules_.emplace_back();
   weights_->slots_.assign(static_cast<size_t>(num_layers) * kModuleKinds, 0);
-  weights_->arena_.reset(new (std::align_val_t{kArenaAlignment})
-                             std::byte[ArenaBytes(shapes, kernels)]);
-  std::byte* next = weights_->arena_.get();
+  weights_->arena_ = PageMemory(ArenaBytes(shapes, kernels));
+  if (weights_->arena_.data() == nullptr && !shapes.empty()) throw std::bad_alloc();
+  std::byte* next = weights_->arena_.data();
   for (const LoraModuleShape& shape : shapes) {
     const MatrixBytes matrix = PackedMatrixBytes(shape, kernels);
     const std::byte* const a = next;

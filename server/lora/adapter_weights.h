@@ -6,7 +6,7 @@
 //                             every matrix starts at a multiple of kArenaAlignment
 //
 // What the alignment costs: less than 64 bytes per matrix, and nothing where in and out features
-// are multiples of 32 (as in every base that is served today).
+// are multiples of 32 (as in every base that is served today). The arena ends within a page.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +15,7 @@
 #include <span>
 #include <vector>
 
+#include "common/base/page_memory.h"
 #include "common/formats/base_spec.h"
 #include "server/core/adapter_ref.h"
 #include "server/kernels/kernel_table.h"
@@ -66,15 +67,12 @@ class AdapterWeights {
 
  private:
   friend class AdapterWeightsBuilder;
-  struct FreeArena {
-    void operator()(std::byte* arena) const;
-  };
   AdapterWeights() = default;
 
   AdapterRef ref_;
   AdapterSize size_;
   int32_t max_rank_ = 0;
-  std::unique_ptr<std::byte[], FreeArena> arena_;
+  PageMemory arena_;
   std::vector<Module> modules_;  // [1 + changed modules]; the first is the one that changes nothing
   // Index into modules_, [num_layers * kModuleKinds]: so that an adapter of few modules is not
   // charged for all of them.

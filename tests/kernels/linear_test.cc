@@ -119,7 +119,20 @@ TEST_P(LinearTest, NanStaysInItsRow) {
 TEST_P(LinearTest, UnpackReturnsRoundedWeights) {
   constexpr int64_t kN = 35;
   constexpr int64_t kK = 21;
-  const std::vector<float> w = RandomFloats(kN * kK, 3);
+  std::vector<float> w = RandomFloats(kN * kK, 3);
+  // Where whole blocks are packed, and where single values are.
+  const std::vector<float> special = {std::numeric_limits<float>::infinity(),
+                                      -std::numeric_limits<float>::infinity(),
+                                      std::numeric_limits<float>::max(),
+                                      testing::kNan,
+                                      1 + 0x1p-8F,
+                                      1 + 0x3p-8F,
+                                      1 + 0x1p-8F + 0x1p-20F,
+                                      -0.0F};
+  for (const int64_t row : {0, 9, 20, 34}) {
+    std::copy(special.begin(), special.end(), w.begin() + row * kK);
+    std::copy(special.begin(), special.end(), w.begin() + row * kK + 13);
+  }
   std::vector<std::byte> packed = NanBytes(table().packed_linear_bytes(kN, kK));
   // In two ranges, out of order.
   table().pack_linear(w.data() + 16 * kK, 16, kN - 16, kN, kK, packed.data());
@@ -128,9 +141,15 @@ TEST_P(LinearTest, UnpackReturnsRoundedWeights) {
     std::vector<float> out(kK);
     table().unpack_row(packed.data(), kN, kK, row, out.data());
     for (int64_t i = 0; i < kK; ++i) {
-      const float expected = w[row * kK + i];
-      EXPECT_EQ(out[i], table().weight_type == WeightType::kF32 ? expected
-                                                                : ToFloat(RoundToBF16(expected)));
+      const float value = w[row * kK + i];
+      const float expected =
+          table().weight_type == WeightType::kF32 ? value : ToFloat(RoundToBF16(value));
+      if (std::isnan(expected)) {
+        EXPECT_TRUE(std::isnan(out[i]));
+      } else {
+        EXPECT_EQ(out[i], expected);
+        EXPECT_EQ(std::signbit(out[i]), std::signbit(expected));
+      }
     }
   }
 }

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -137,6 +138,47 @@ TEST(CpuExecutorTest, BlocksOfANonFiniteSequenceCanBeReused) {
   LogitsAlone(executor.get(), std::vector<int32_t>(15, 9), nullptr, 1, 64);
   // The same blocks again: positions 3 to 14 of them still hold NaN.
   EXPECT_EQ(LogitsAlone(executor.get(), good, nullptr, 1, 64), before);
+}
+
+// Finite weights can still overflow. Two rows use such an adapter, in the middle of rows that do
+// not, while they prefill and while they decode.
+TEST(CpuExecutorTest, AnAdapterThatOverflowsHitsOnlyItsOwnRows) {
+  const TinySource source(TinyConfig("llama"), 1);
+  for (const Isa isa : AvailableIsas()) {
+    const auto executor = MakeExecutor(source, TinyOptions(isa, WeightType::kBF16));
+    const BaseSpec& base = executor->base_spec();
+    const auto good = PackTinyAdapter(MakeTinyAdapter(base, 2), base, executor->kernel_table());
+    TinyAdapter wild = MakeTinyAdapter(base, 3);
+    wild.scale = 3e38F;
+    for (TinyAdapter::Module& module : wild.modules) {
+      for (float& value : module.a) value *= 1e6F;
+    }
+    const auto bad = PackTinyAdapter(wild, base, executor->kernel_table());
+    const std::vector<int32_t> prompt{3, 4, 5, 6, 7};
+    const auto base_alone = LogitsAlone(executor.get(), prompt, nullptr, 3, 64);
+    const auto good_alone = LogitsAlone(executor.get(), prompt, good.get(), 3, 64);
+
+    StepDriver driver(executor.get());
+    driver.Add(prompt);
+    driver.Add(prompt, bad.get());
+    driver.Add(prompt, good.get());
+    driver.Add({9, 9, 9, 9, 9}, bad.get());
+    for (size_t step = 0; step < 3; ++step) {
+      std::vector<Feed> feeds;
+      for (int32_t i = 0; i < 4; ++i) feeds.push_back({i, step == 0 ? 3 : 1, true});
+      const auto output = driver.Step(feeds);
+      ASSERT_TRUE(output.ok()) << output.status();
+      const std::vector<SampledToken>& sampled = (*output)->sampled;
+      ASSERT_EQ(sampled.size(), 4U);
+      EXPECT_FALSE(sampled[1].finite) << kernels::IsaName(isa);
+      EXPECT_FALSE(sampled[3].finite);
+      EXPECT_EQ(sampled[1].token_id, -1);
+      EXPECT_TRUE(sampled[0].finite);
+      EXPECT_TRUE(sampled[2].finite);
+      EXPECT_TRUE(std::ranges::equal(driver.logits(0), base_alone[step]));
+      EXPECT_TRUE(std::ranges::equal(driver.logits(2), good_alone[step]));
+    }
+  }
 }
 
 TEST(CpuExecutorTest, WaitWithoutLaunchIsAnError) {

@@ -1,0 +1,28 @@
+// Memory straight from the system, for arrays of megabytes that come and go: zero at first, given
+// back at once when it dies, and on huge pages wherever it spans a whole one, because the faults of
+// small pages cost more than filling them. Move-only; one owner.
+#pragma once
+
+#include <cstddef>
+
+namespace lamella {
+
+class PageMemory {
+ public:
+  PageMemory() = default;
+  // `bytes` at a multiple of the page size; of the huge page size if there is room for one. The
+  // system may refuse: data() is null then.
+  explicit PageMemory(size_t bytes);
+  PageMemory(PageMemory&& other) noexcept;
+  PageMemory& operator=(PageMemory&& other) noexcept;
+  ~PageMemory();
+
+  std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace lamella

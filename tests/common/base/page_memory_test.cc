@@ -1,0 +1,54 @@
+#include "common/base/page_memory.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+namespace lamella {
+namespace {
+
+TEST(PageMemoryTest, IsZeroAndAllOfItCanBeWritten) {
+  for (const size_t bytes : {size_t{1}, size_t{4096}, size_t{70'000}, size_t{2} << 20,
+                             (size_t{2} << 20) + 1, (size_t{5} << 20) - 17, size_t{6} << 20}) {
+    const PageMemory memory(bytes);
+    ASSERT_NE(memory.data(), nullptr);
+    EXPECT_EQ(memory.size(), bytes);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(memory.data()) % 4096, 0U);
+    EXPECT_EQ(memory.data()[0], std::byte{0});
+    EXPECT_EQ(memory.data()[bytes - 1], std::byte{0});
+    std::memset(memory.data(), 1, bytes);
+  }
+}
+
+TEST(PageMemoryTest, ManyLiveSideBySide) {
+  std::vector<PageMemory> memories;
+  for (size_t i = 0; i < 20; ++i) {
+    memories.emplace_back((size_t{3} << 20) + i * 5000);
+    std::memset(memories.back().data(), static_cast<int>(i), memories.back().size());
+  }
+  for (size_t i = 0; i < memories.size(); ++i) {
+    EXPECT_EQ(memories[i].data()[0], static_cast<std::byte>(i));
+    EXPECT_EQ(memories[i].data()[memories[i].size() - 1], static_cast<std::byte>(i));
+  }
+}
+
+TEST(PageMemoryTest, MovesCarryIt) {
+  PageMemory memory(4096);
+  std::byte* const data = memory.data();
+  PageMemory other(std::move(memory));
+  EXPECT_EQ(other.data(), data);
+  memory = PageMemory(100);
+  memory = std::move(other);
+  EXPECT_EQ(memory.data(), data);
+}
+
+TEST(PageMemoryTest, WhatTheSystemRefusesIsNull) {
+  EXPECT_EQ(PageMemory(size_t{1} << 62).data(), nullptr);
+  EXPECT_EQ(PageMemory(0).data(), nullptr);
+}
+
+}  // namespace
+}  // namespace lamella
