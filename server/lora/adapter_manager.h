@@ -133,7 +133,8 @@ class AdapterManager final : public AdapterResidencyAdmin {
 
   // The version was deleted or quarantined: as Drop, an administrator's pin is gone too, and those
   // who wait for its load settle with `why`, which is not OK. It binds nobody who asks later: the
-  // loader is asked again then.
+  // loader is asked again then. Nothing happens if the loader still has the version, under another
+  // name of the tenant or because it came back.
   void Retire(const AdapterRef& ref, const absl::Status& why) EXCLUDES(mutex_);
 
   // Runs one load that can be run, on the caller's thread; false if there was none. Only with

@@ -114,6 +114,8 @@ void AdapterManager::Drop(const AdapterRef& ref) {
 }
 
 void AdapterManager::Retire(const AdapterRef& ref, const absl::Status& why) {
+  // Another name of the tenant may still mean these weights.
+  if (loader_->ResidentBytes(ref).ok()) return;
   const std::string key = ref.Key();
   bool was_pinned = false;
   Cache::Pin pin;

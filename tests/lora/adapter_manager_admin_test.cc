@@ -27,6 +27,13 @@ AdapterRef Foreign(AdapterRef ref) {
 
 class AdapterManagerAdminTest : public AdapterManagerTest {
  protected:
+  // As the store does it: first it is gone, then others hear of it.
+  void Delete(const AdapterRef& ref) {
+    loader_.Withdraw(ref, Deleted());
+    manager_->Retire(ref, Deleted());
+  }
+  void UploadAgain(const AdapterRef& ref) { loader_.Withdraw(ref, absl::OkStatus()); }
+
   // Names and where they went, from now on.
   void Listen() {
     manager_->SetResidencyListener([this](const AdapterRef& ref, Residency residency) {
@@ -136,7 +143,7 @@ TEST_F(AdapterManagerAdminTest, RetirementEndsResidencyAndPins) {
   EXPECT_EQ(manager_->PinByAdmin(kA), absl::OkStatus());
   RunLoads();
   AdapterPin pin = Pin(kA);
-  manager_->Retire(kA, Deleted());
+  Delete(kA);
   EXPECT_FALSE(manager_->IsResident(kA));
   EXPECT_EQ(pin.weights()->ref(), kA) << "who uses it finishes";
   EXPECT_EQ(manager_->stats().admin_pinned_bytes, 0U);
@@ -151,9 +158,9 @@ TEST_F(AdapterManagerAdminTest, RetirementSettlesThoseWhoWait) {
   RunLoads();
   Request(kC);
   settled_ = 0;
-  manager_->Retire(kB, Deleted());
+  Delete(kB);
   EXPECT_EQ(settled_, 1) << "it waited for room";
-  manager_->Retire(kC, Deleted());
+  Delete(kC);
   EXPECT_EQ(settled_, 2) << "it was queued";
   EXPECT_EQ(manager_->TryPin(kB).status(), Deleted());
   EXPECT_EQ(manager_->TryPin(kC).status(), Deleted());
@@ -161,7 +168,7 @@ TEST_F(AdapterManagerAdminTest, RetirementSettlesThoseWhoWait) {
 }
 
 TEST_F(AdapterManagerAdminTest, RetiredWhileItIsReadItIsNeverResident) {
-  loader_.OnResidentBytes([&] { manager_->Retire(kA, Deleted()); });
+  loader_.OnNextLoad([&] { Delete(kA); });
   Request(kA);
   RunLoads();
   EXPECT_EQ(settled_, 1);
@@ -172,7 +179,10 @@ TEST_F(AdapterManagerAdminTest, RetiredWhileItIsReadItIsNeverResident) {
 TEST_F(AdapterManagerAdminTest, RetiredWhileItFindsNoRoomItSettles) {
   Restart(1);
   const AdapterPin pin = LoadAndPin(kA);
-  loader_.OnResidentBytes([&] { manager_->Retire(kB, Deleted()); });
+  bool deleted = false;
+  loader_.OnResidentBytes([&] {
+    if (!std::exchange(deleted, true)) Delete(kB);
+  });
   Request(kB);
   RunLoads();
   EXPECT_EQ(settled_, 2);
@@ -181,10 +191,9 @@ TEST_F(AdapterManagerAdminTest, RetiredWhileItFindsNoRoomItSettles) {
 
 // Deleted and uploaded again while the first load was under way.
 TEST_F(AdapterManagerAdminTest, RetiredThenAskedForAnewItLoadsAgain) {
-  int asked = 0;
-  loader_.OnResidentBytes([&] {
-    if (++asked > 1) return;
-    manager_->Retire(kA, Deleted());
+  loader_.OnNextLoad([&] {
+    Delete(kA);
+    UploadAgain(kA);
     Request(kA);
   });
   Request(kA);
@@ -194,14 +203,26 @@ TEST_F(AdapterManagerAdminTest, RetiredThenAskedForAnewItLoadsAgain) {
   EXPECT_EQ(Pin(kA).ref(), kA);
 }
 
+// One of two names was deleted: the loader still knows the version.
+TEST_F(AdapterManagerAdminTest, WhatTheTenantStillHasIsNotRetired) {
+  (void)LoadAndPin(kA);
+  Request(kB);
+  manager_->Retire(kA, Deleted());
+  manager_->Retire(kB, Deleted());
+  EXPECT_TRUE(manager_->IsResident(kA));
+  RunLoads();
+  EXPECT_EQ(Pin(kB).ref(), kB);
+}
+
 TEST_F(AdapterManagerAdminTest, TheCatalogueIsAskedAgainAtOnce) {
   loader_.Withdraw(kA, Deleted());
   Request(kA);
   RunLoads();
   EXPECT_EQ(manager_->TryPin(kA).status(), Deleted());
-  loader_.Withdraw(kA, absl::OkStatus());
+  UploadAgain(kA);
   EXPECT_EQ(LoadAndPin(kA).ref(), kA) << "no backoff: it costs nothing to ask";
-  manager_->Retire(kA, Deleted());
+  Delete(kA);
+  UploadAgain(kA);
   EXPECT_EQ(LoadAndPin(kA).ref(), kA) << "uploaded again";
 }
 

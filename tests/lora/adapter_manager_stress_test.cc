@@ -87,7 +87,11 @@ TEST_F(AdapterManagerStressTest, EveryWaiterIsServedItsOwnBytes) {
       }
       if (i % 32 == 0) manager_->Drop(ref);
       if (i % 32 == 8) (void)manager_->PinByAdmin(ref);
-      if (i % 32 == 16) manager_->Retire(ref, absl::NotFoundError("deleted"));
+      if (i % 32 == 16) {
+        loader_.Withdraw(ref, absl::NotFoundError("deleted"));
+        manager_->Retire(ref, absl::NotFoundError("deleted"));
+        loader_.Withdraw(ref, absl::OkStatus());
+      }
       if (i % 32 == 24) {
         for (char c = 'a'; c < 'i'; ++c) {
           manager_->UnpinByAdmin(FakeAdapterLoader::Ref(std::string(1, c)));

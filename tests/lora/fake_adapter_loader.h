@@ -45,8 +45,10 @@ class FakeAdapterLoader final : public AdapterLoader {
     MutexLock lock(&mutex_);
     withdrawn_[ref.Key()] = std::move(status);
   }
-  // Called outside the lock each time that a load asks how much room it needs.
+  // Called outside the lock each time that it was asked how much room a load needs.
   void OnResidentBytes(std::function<void()> hook) { on_resident_bytes_ = std::move(hook); }
+  // Called outside the lock at the next read.
+  void OnNextLoad(std::function<void()> hook) { on_next_load_ = std::move(hook); }
   // What ResidentBytes promises too much (or too little).
   void MisjudgeBytes(int64_t by) {
     MutexLock lock(&mutex_);
@@ -71,14 +73,13 @@ class FakeAdapterLoader final : public AdapterLoader {
   }
 
   absl::StatusOr<size_t> ResidentBytes(const AdapterRef& ref) const override {
+    absl::StatusOr<size_t> answer = Answer(ref);
     if (on_resident_bytes_) on_resident_bytes_();
-    MutexLock lock(&mutex_);
-    const auto withdrawn = withdrawn_.find(ref.Key());
-    if (withdrawn != withdrawn_.end() && !withdrawn->second.ok()) return withdrawn->second;
-    return static_cast<size_t>(static_cast<int64_t>(Bytes(RankOf(ref))) + misjudged_bytes_);
+    return answer;
   }
 
   absl::StatusOr<std::unique_ptr<const AdapterWeights>> Load(const AdapterRef& ref) const override {
+    if (auto hook = std::exchange(on_next_load_, nullptr)) hook();
     int32_t rank = 0;
     {
       MutexLock lock(&mutex_);
@@ -99,13 +100,20 @@ class FakeAdapterLoader final : public AdapterLoader {
   }
 
  private:
+  absl::StatusOr<size_t> Answer(const AdapterRef& ref) const {
+    MutexLock lock(&mutex_);
+    const auto withdrawn = withdrawn_.find(ref.Key());
+    if (withdrawn != withdrawn_.end() && !withdrawn->second.ok()) return withdrawn->second;
+    return static_cast<size_t>(static_cast<int64_t>(Bytes(RankOf(ref))) + misjudged_bytes_);
+  }
   int32_t RankOf(const AdapterRef& ref) const REQUIRES(mutex_) {
     const auto found = ranks_.find(ref.Key());
     return found == ranks_.end() ? 4 : found->second;
   }
 
   const BaseSpec base_;
-  std::function<void()> on_resident_bytes_;  // set before any load
+  std::function<void()> on_resident_bytes_;     // set before any load
+  mutable std::function<void()> on_next_load_;  // only in tests of one thread
   mutable Mutex mutex_;
   mutable CondVar changed_;
   mutable int32_t started_ GUARDED_BY(mutex_) = 0;
