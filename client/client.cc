@@ -37,25 +37,30 @@ const char* ResidencyName(v1::Residency residency) {
   }
 }
 
-// Counts the calls of one GenerateMany down and keeps their callbacks apart.
-class Latch {
+// The calls of one GenerateMany: a bounded number at a time, their callbacks apart.
+class CallWindow {
  public:
-  explicit Latch(size_t count) : left_(count) {}
-
-  void Finish(const std::function<void()>& callback) {
+  // Waits for a place.
+  void Enter() {
+    MutexLock lock(&mutex_);
+    while (in_flight_ == Client::kMaxInFlight) cv_.Wait(&mutex_);
+    ++in_flight_;
+  }
+  void Leave(const std::function<void()>& callback) {
     MutexLock lock(&mutex_);
     callback();
-    if (--left_ == 0) cv_.NotifyAll();
+    --in_flight_;
+    cv_.NotifyAll();
   }
-  void Wait() {
+  void WaitUntilEmpty() {
     MutexLock lock(&mutex_);
-    while (left_ > 0) cv_.Wait(&mutex_);
+    while (in_flight_ > 0) cv_.Wait(&mutex_);
   }
 
  private:
   Mutex mutex_;
   CondVar cv_;
-  size_t left_ GUARDED_BY(mutex_);
+  size_t in_flight_ GUARDED_BY(mutex_) = 0;
 };
 
 // One Generate call. Deletes itself when it is done.
@@ -83,22 +88,25 @@ class GenerateCall final : public grpc::ClientReadReactor<v1::GenerateResponse> 
     StartRead(&response_);
   }
 
+  // The caller may be gone as soon as it is told, so this object goes first.
   void OnDone(const grpc::Status& status) override {
-    if (!status.ok()) {
-      on_done_(FromGrpc(status));
-    } else if (answer_.finish_reason.empty()) {
-      on_done_(MakeError(absl::StatusCode::kInternal, reasons::kInternal, "",
-                         "the stream ended without Finished"));
-    } else {
-      on_done_(std::move(answer_));
-    }
+    absl::StatusOr<Answer> result = Result(status);
+    const OnDoneFn on_done = std::move(on_done_);
     delete this;
+    on_done(std::move(result));
+  }
+
+  absl::StatusOr<Answer> Result(const grpc::Status& status) {
+    if (!status.ok()) return FromGrpc(status);
+    if (!answer_.finish_reason.empty()) return std::move(answer_);
+    return MakeError(absl::StatusCode::kInternal, reasons::kInternal, "",
+                     "the stream ended without Finished");
   }
 
   grpc::ClientContext context_;
   const v1::GenerateRequest request_;
   const Client::OnText on_text_;
-  const OnDoneFn on_done_;
+  OnDoneFn on_done_;
   v1::GenerateResponse response_;
   Answer answer_;
 };
@@ -128,26 +136,28 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& opt
 }
 
 absl::StatusOr<Answer> Client::Generate(const GenerateOptions& options, const OnText& on_text) {
-  Latch latch(1);
+  CallWindow window;
+  window.Enter();
   absl::StatusOr<Answer> result = absl::UnknownError("not finished");
   auto* call = new GenerateCall(
       ToProto(options), impl_->options.timeout, on_text,
-      [&](absl::StatusOr<Answer> answer) { latch.Finish([&] { result = std::move(answer); }); });
+      [&](absl::StatusOr<Answer> answer) { window.Leave([&] { result = std::move(answer); }); });
   call->Start(impl_->stub.get());
-  latch.Wait();
+  window.WaitUntilEmpty();
   return result;
 }
 
 void Client::GenerateMany(std::span<const GenerateOptions> requests, const OnAnswer& on_answer) {
-  Latch latch(requests.size());
+  CallWindow window;
   for (size_t i = 0; i < requests.size(); ++i) {
+    window.Enter();
     auto* call = new GenerateCall(ToProto(requests[i]), impl_->options.timeout, nullptr,
-                                  [&latch, &on_answer, i](absl::StatusOr<Answer> answer) {
-                                    latch.Finish([&] { on_answer(i, std::move(answer)); });
+                                  [&window, &on_answer, i](absl::StatusOr<Answer> answer) {
+                                    window.Leave([&] { on_answer(i, std::move(answer)); });
                                   });
     call->Start(impl_->stub.get());
   }
-  latch.Wait();
+  window.WaitUntilEmpty();
 }
 
 absl::StatusOr<ModelInfo> Client::GetModelInfo() {

@@ -1,6 +1,6 @@
 // A client of one Lamella server, for C++ programs: plain structs in and out, protobuf stays
-// inside. Thread-safe; calls block until their answer is complete, except that GenerateMany keeps
-// all its requests in flight at once, so that the server can batch them.
+// inside. Thread-safe; calls block until their answer is complete; GenerateMany keeps many requests
+// in flight at once, so that the server can batch them.
 //
 //   auto client = lamella::client::Client::Connect({.server = "127.0.0.1:50051"});
 //   lamella::client::GenerateOptions options;
@@ -99,7 +99,11 @@ class Client {
   using OnText = std::function<void(std::string_view text)>;
   absl::StatusOr<Answer> Generate(const GenerateOptions& options, const OnText& on_text = nullptr);
 
-  // Sends every request at once. `on_answer` is called once for each, in order of completion, never
+  // At most so many requests of one GenerateMany are in flight: enough to fill a batch, fewer than a
+  // server's queue has places by default.
+  static constexpr size_t kMaxInFlight = 128;
+
+  // `on_answer` is called once for each, in order of completion, never
   // from two threads at a time. Returns when the last one was called.
   using OnAnswer = std::function<void(size_t index, absl::StatusOr<Answer> answer)>;
   void GenerateMany(std::span<const GenerateOptions> requests, const OnAnswer& on_answer);

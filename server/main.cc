@@ -48,6 +48,7 @@ int Serve(const lamella::ServerConfig& config) {
   auto server = lamella::Server::Start(config);
   if (!server.ok()) {
     lamella::LogError("cannot start", {{"reason", lamella::ErrorReason(server.status())},
+                                       {"field", lamella::ErrorField(server.status())},
                                        {"message", std::string(server.status().message())}});
     return kExitCannotStart;
   }

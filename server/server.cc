@@ -265,6 +265,7 @@ int Server::metrics_port() const {
 
 void Server::Drain(absl::Duration grace) {
   rooms_->rpc->SetNotServing();
+  rooms_->engine->BeginDrain(grace);
   LogInfo("draining", {{"in_flight", rooms_->engine->in_flight()},
                        {"grace_seconds", absl::ToDoubleSeconds(grace)}});
   rooms_->engine->Drain(grace);

@@ -2,7 +2,7 @@
 // reverse. The only place that knows both the engine and the model.
 //
 //   weight source -> tokenizer -> executor -> adapter store -> adapter manager -> catalogue
-//                 -> engine -> services and listener -> metrics listener
+//                 -> engine -> metrics listener -> services and gRPC listener
 #pragma once
 
 #include <memory>

@@ -1,7 +1,6 @@
 // The requests of `lamella generate --batch`: one JSON object a line.
 //
-//   {"adapter": "sentiment", "prompt": "Word: lovely\nSentiment:", "max_tokens": 8, "temperature":
-//   0}
+//   {"adapter": "sentiment", "prompt": "Word: lovely\nSentiment:", "max_tokens": 8}
 //
 // Keys: adapter, prompt | prompt_token_ids, max_tokens, temperature, top_k, top_p, seed, stop
 // (list), stop_token_ids, ignore_eos, include_stop, parse_special_tokens, request_id. Empty lines

@@ -41,6 +41,8 @@ void AddModels(const Registry& registry);
 void AddAdapters(const Registry& registry);
 void AddTokenize(const Registry& registry);
 
+// What the program exits with after `status`.
+int ExitCodeOf(const absl::Status& status);
 // Prints "lamella: message (REASON, field)" to stderr and gives the exit code.
 int Fail(const absl::Status& status);
 

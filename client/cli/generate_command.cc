@@ -102,7 +102,7 @@ int GenerateBatch(client::Client* client, const CommonOptions& common, const std
   int code = kOk;
   client->GenerateMany(*requests, [&](size_t index, absl::StatusOr<Answer> answer) {
     PrintBatchAnswer(common, index, (*requests)[index], answer);
-    if (!answer.ok()) code = kFailed;
+    if (code != kFailed && !answer.ok()) code = ExitCodeOf(answer.status());
   });
   return code;
 }

@@ -32,7 +32,6 @@ inline constexpr char kUnsupportedTokenizer[] = "UNSUPPORTED_TOKENIZER";
 
 // Requests.
 inline constexpr char kAdapterNotFound[] = "ADAPTER_NOT_FOUND";
-inline constexpr char kAdapterRefused[] = "ADAPTER_REFUSED";
 inline constexpr char kAdapterLoading[] = "ADAPTER_LOADING";
 inline constexpr char kAdapterCacheFull[] = "ADAPTER_CACHE_FULL";
 inline constexpr char kPinLimit[] = "PIN_LIMIT";

@@ -5,8 +5,8 @@
 // into the bytes, which must outlive the file object.
 //
 //   "GGUF" | u32 version | u64 tensors | u64 pairs
-//   pairs:    string key | u32 type | value      (string: u64 length, bytes; array: u32 type, u64
-//   n) tensors:  string name | u32 dims | u64 size x dims, innermost first | u32 type | u64 offset
+//   pairs:    string key | u32 type | value     (string: u64 length, bytes; array: u32 type, u64 n)
+//   tensors:  string name | u32 dims | u64 size x dims, innermost first | u32 type | u64 offset
 //   padding to general.alignment (32 if absent) | data; offsets count from here
 #pragma once
 

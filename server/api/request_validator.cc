@@ -160,10 +160,10 @@ absl::Status ValidateTokenize(const v1::TokenizeRequest& request, const ApiLimit
   RETURN_IF_ERROR(CheckCount("texts", request.texts_size(), limits.max_texts));
   int64_t total = 0;
   for (const std::string& text : request.texts()) total += static_cast<int64_t>(text.size());
-  if (total <= limits.request.max_prompt_bytes) return absl::OkStatus();
+  if (total <= limits.max_tokenize_bytes) return absl::OkStatus();
   return Invalid(
       reasons::kPromptTooLong, "texts",
-      absl::StrCat("at most ", limits.request.max_prompt_bytes, " bytes together, got ", total));
+      absl::StrCat("at most ", limits.max_tokenize_bytes, " bytes together, got ", total));
 }
 
 absl::Status ValidateDetokenize(const v1::DetokenizeRequest& request, const ApiLimits& limits,

@@ -30,6 +30,7 @@ struct ApiLimits {
   RequestLimits request;
   int32_t max_prompt_tokens = 0;            // of token_ids; the engine knows the exact rule
   int32_t max_texts = 256;                  // of Tokenize and Detokenize
+  int64_t max_tokenize_bytes = 256 << 10;   // of one Tokenize, together; a byte may become a token
   int32_t max_detokenize_tokens = 1 << 18;  // of one Detokenize, together
 };
 

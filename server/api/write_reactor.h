@@ -1,8 +1,9 @@
 // What every server-streaming reactor of ours does, once: at most one write in flight, one Finish,
 // and the end as soon as the caller is gone.
 //
-//   idle --Pump: message--> writing --OnWriteDone--> idle ... --Pump: status--> finished -->
-//   deleted A failed write or OnCancel in any state leads to finished, after the write in flight.
+//   idle --Pump: message--> writing --OnWriteDone--> idle ... --Pump: status--> finished --> deleted
+//
+// A failed write or OnCancel in any state leads to finished, after the write in flight.
 //
 // The subclass produces; Pump may be called from any thread, any number of times, also before the
 // handler has returned the reactor. Owns itself: OnDone deletes it.

@@ -75,11 +75,11 @@ absl::Status ServerConfig::Validate() const {
   if (model.path.empty()) return BadFlag("model", "is required: a .gguf file or a model folder");
   RETURN_IF_ERROR(CheckRange("threads", model.threads, 0, kMaxThreads));
   RETURN_IF_ERROR(CheckRange("kv-cache-bytes", model.kv_cache_bytes, 1 << 20, kMaxBytes));
-  RETURN_IF_ERROR(CheckRange("adapter-cache-bytes", adapters.cache_bytes, 0, kMaxBytes));
-  RETURN_IF_ERROR(CheckRange("max-rows-per-step", batch.max_rows_per_step, 1, kMaxRowsPerStep));
-  // Each running sequence may need a row in every step.
+  RETURN_IF_ERROR(CheckRange("adapter-cache-bytes", adapters.cache_bytes, 1, kMaxBytes));
+  RETURN_IF_ERROR(CheckRange("max-rows-per-step", batch.max_rows_per_step, 2, kMaxRowsPerStep));
+  // Each running sequence may need a row in every step, and a prompt that arrives one more.
   RETURN_IF_ERROR(CheckRange("max-sequences", batch.max_sequences, 1,
-                             std::min(kMaxSequences, batch.max_rows_per_step)));
+                             std::min(kMaxSequences, batch.max_rows_per_step - 1)));
   RETURN_IF_ERROR(
       CheckRange("max-queued-requests", batch.max_queued_requests, 1, kMaxQueuedRequests));
   RETURN_IF_ERROR(CheckAddress("listen", listen.address, listen.insecure_allow_remote));

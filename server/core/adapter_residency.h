@@ -42,8 +42,9 @@ class AdapterResidency {
   virtual ~AdapterResidency() = default;
 
   // Makes sure that a load of `ref` is under way or done; all callers of one version share one
-  // load. `on_settled` runs once, on any thread and possibly before this returns, when TryPin has a
-  // new answer. It must not block and must outlive the load.
+  // load. `on_settled` runs once, on any thread and possibly before this returns, when the load has
+  // ended, well or not; a load that waits for room has not. It must not block and must outlive the
+  // load.
   virtual void RequestLoad(const AdapterRef& ref, std::function<void()> on_settled) = 0;
 
   // A pin if `ref` is resident. Otherwise: UNAVAILABLE (ADAPTER_LOADING) while a load is under way

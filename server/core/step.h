@@ -2,12 +2,12 @@
 // engine builds a StepInput, the executor answers with a StepOutput; both are plain values without
 // tensors. A step with R rows:
 //
-//   row        0    1    2    3    4    5          sequences: {row_begin 0, rows 3, first_position
-//   0}   prefill token     504  3575  282 4649  314   30                   {row_begin 3, rows 1,
-//   first_position 17}  decode adapter    A    A    A    A    -    B                     {row_begin
-//   4, rows 1, ...}                decode, base
-//                                                             {row_begin 5, rows 1, ...} decode
-//   segments: [0, 4) -> A   [5, 6) -> B              (row 4 is in no segment: base)
+//   row   0    1    2    3     4     5        sequences
+//   what  prefill token         decode         {row_begin 0, rows 4, first_position 0}   A
+//         504  3575 282  4649  314   30        {row_begin 4, rows 1, first_position 17}  base
+//   who   A    A    A    A     base  B         {row_begin 5, rows 1, first_position 9}   B
+//
+//   segments: [0, 4) -> A   [5, 6) -> B        (row 4 is in no segment)
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,8 @@
 #include "server/engine/adapter_gate.h"
 
+#include <algorithm>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "common/base/error.h"
@@ -31,31 +33,52 @@ std::shared_ptr<std::atomic<bool>> AdapterGate::RequestLoad(const AdapterRef& ad
   return settled;
 }
 
-absl::StatusOr<std::optional<AdapterPin>> AdapterGate::TryPin(Sequence* sequence, absl::Time now) {
-  using MaybePin = std::optional<AdapterPin>;
-  if (sequence->adapter.is_base()) return MaybePin(AdapterPin());
+bool AdapterGate::Observe(Sequence* sequence, absl::Time now) {
+  if (sequence->adapter.is_base()) return true;
   AdapterWait& wait = sequence->adapter_wait;
   if (wait.retry_at.has_value() && now >= *wait.retry_at) {
     wait.retry_at.reset();
     wait.settled = RequestLoad(sequence->adapter);
   }
-  if (!wait.retry_at.has_value() && wait.settled->load(std::memory_order_acquire)) {
-    absl::StatusOr<AdapterPin> pin = residency_->TryPin(sequence->adapter);
-    if (pin.ok()) {
-      // The right adapter or no answer.
-      if (!pin->ref().SameWeights(sequence->adapter)) {
-        return MakeError(absl::StatusCode::kInternal, reasons::kInternal, "adapter_id",
-                         "the adapter cache answered with another version");
-      }
-      if (wait.since.has_value()) sequence->times.adapter_wait += now - *wait.since;
-      wait.since.reset();
-      return MaybePin(*std::move(pin));
-    }
-    if (!IsForNow(pin.status())) return pin.status();
-    wait.retry_at = now + retry_;
+  if (wait.retry_at.has_value() || !wait.settled->load(std::memory_order_acquire)) {
+    if (!wait.since.has_value()) wait.since = now;
+    return false;
   }
-  if (!wait.since.has_value()) wait.since = now;
+  if (wait.since.has_value()) sequence->times.adapter_wait += now - *wait.since;
+  wait.since.reset();
+  return true;
+}
+
+absl::StatusOr<std::optional<AdapterPin>> AdapterGate::TryPin(Sequence* sequence, absl::Time now) {
+  using MaybePin = std::optional<AdapterPin>;
+  if (sequence->adapter.is_base()) return MaybePin(AdapterPin());
+  if (!Observe(sequence, now)) return MaybePin();
+  absl::StatusOr<AdapterPin> pin = residency_->TryPin(sequence->adapter);
+  if (pin.ok()) {
+    // The right adapter or no answer.
+    if (!pin->ref().SameWeights(sequence->adapter)) {
+      return MakeError(absl::StatusCode::kInternal, reasons::kInternal, "adapter_id",
+                       "the adapter cache answered with another version");
+    }
+    return MaybePin(*std::move(pin));
+  }
+  if (!IsForNow(pin.status())) return pin.status();
+  sequence->adapter_wait.retry_at = now + retry_;
+  sequence->adapter_wait.since = now;
   return MaybePin();
+}
+
+absl::Status AdapterGate::StillWaiting(const Sequence& sequence, absl::Time now) const {
+  const absl::Duration waited = now - sequence.adapter_wait.since.value_or(now);
+  const std::string reason = ErrorReason(residency_->TryPin(sequence.adapter).status());
+  const bool full = reason == reasons::kAdapterCacheFull;
+  return MakeRetryableError(
+      full ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kUnavailable,
+      full ? reasons::kAdapterCacheFull : reasons::kAdapterLoading,
+      std::string(full ? "adapters in use fill the adapter cache"
+                       : "the adapter is not in memory yet") +
+          ": waited " + absl::FormatDuration(waited),
+      std::max(waited, retry_));
 }
 
 absl::Time AdapterGate::NextEvent(const Sequence& sequence) {

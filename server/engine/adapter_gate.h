@@ -25,9 +25,18 @@ class AdapterGate {
   // The flag is set once the load has settled; null for the base.
   std::shared_ptr<std::atomic<bool>> RequestLoad(const AdapterRef& adapter) const;
 
+  // Whether TryPin is worth a try: no load is under way. Keeps the time that the sequence waits for
+  // its adapter, so it is asked for every waiting sequence in every step.
+  bool Observe(Sequence* sequence, absl::Time now);
+
   // A pin (an empty one for the base); nothing if the sequence must wait; the reason why the load
-  // failed for good.
+  // failed for good. It may use up what the residency keeps for a first use, so everything else that
+  // the sequence needs comes first.
   absl::StatusOr<std::optional<AdapterPin>> TryPin(Sequence* sequence, absl::Time now);
+
+  // Of a sequence that waits for its adapter: ADAPTER_CACHE_FULL or ADAPTER_LOADING, to be retried
+  // after about as long as it has waited.
+  absl::Status StillWaiting(const Sequence& sequence, absl::Time now) const;
 
   // The next moment at which TryPin has something new to try without a load settling.
   static absl::Time NextEvent(const Sequence& sequence);

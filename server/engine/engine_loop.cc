@@ -91,7 +91,10 @@ void EngineLoop::DrainMailbox() {
 void EngineLoop::ExpireDeadlines() {
   now_ = deps_.clock->Now();
   const absl::Time drain_deadline = admission_->drain_deadline();
-  for (const auto& sequence : scheduler_.waiting()) Expire(sequence.get(), true, drain_deadline);
+  for (const auto& sequence : scheduler_.waiting()) {
+    gate_.Observe(sequence.get(), now_);
+    Expire(sequence.get(), true, drain_deadline);
+  }
   for (const auto& sequence : scheduler_.running()) Expire(sequence.get(), false, drain_deadline);
   scheduler_.TakeEnded(&ended_);
 }
@@ -103,10 +106,7 @@ void EngineLoop::Expire(Sequence* sequence, bool waiting, absl::Time drain_deadl
     sequence->Fail(MakeError(absl::StatusCode::kCancelled, reasons::kCancelled, "",
                              "the request was cancelled"));
   } else if (loading && now_ >= std::min(sequence->deadline, *since + options_.adapter_wait)) {
-    sequence->Fail(MakeRetryableError(
-        absl::StatusCode::kUnavailable, reasons::kAdapterLoading,
-        "the adapter is not in memory yet: waited " + absl::FormatDuration(now_ - *since),
-        std::max(now_ - *since, options_.adapter_retry)));
+    sequence->Fail(gate_.StillWaiting(*sequence, now_));
   } else if (now_ >= sequence->deadline) {
     sequence->Fail(MakeError(absl::StatusCode::kDeadlineExceeded, reasons::kDeadlineExceeded, "",
                              "the deadline has passed"));

@@ -70,18 +70,17 @@ void Scheduler::PlanWaiting(int32_t budget, absl::Time now) {
 }
 
 bool Scheduler::TryAdmit(Sequence* sequence, absl::Time now) {
-  if (sequence->ended()) return true;
-  absl::StatusOr<std::optional<AdapterPin>> pin = gate_->TryPin(sequence, now);
-  if (!pin.ok()) {
-    sequence->Fail(pin.status());
-    return true;
-  }
-  if (!pin->has_value()) return true;  // who waits for a load holds nobody up
+  // Who waits for a load holds nobody up.
+  if (sequence->ended() || !gate_->Observe(sequence, now)) return true;
   const int32_t tokens = sequence->worst_case_kv_tokens();
   std::optional<BlockList> blocks =
       blocks_->Allocate((tokens + limits_.block_tokens - 1) / limits_.block_tokens);
-  // No overtaking here, or small requests could keep a large one out for ever. The pin goes back.
+  // No overtaking here, or small requests could keep a large one out for ever.
   if (!blocks.has_value()) return false;
+  // The pin comes last: without it the blocks go back and nothing has changed.
+  absl::StatusOr<std::optional<AdapterPin>> pin = gate_->TryPin(sequence, now);
+  if (!pin.ok()) sequence->Fail(pin.status());
+  if (!pin.ok() || !pin->has_value()) return true;
   sequence->blocks = *std::move(blocks);
   sequence->pin = **std::move(pin);
   sequence->times.scheduled = now;

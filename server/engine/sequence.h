@@ -42,7 +42,7 @@ struct Submission {
 struct AdapterWait {
   // Set by the residency when a load settles; shared with its callback.
   std::shared_ptr<std::atomic<bool>> settled;
-  std::optional<absl::Time> since;     // the first time that the adapter could not be pinned
+  std::optional<absl::Time> since;     // of the wait for the load that is under way
   std::optional<absl::Time> retry_at;  // when to ask for the load again
 };
 

@@ -21,6 +21,7 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 ApiLimits Limits() {
   ApiLimits limits;
   limits.max_prompt_tokens = 10;
+  limits.max_tokenize_bytes = 20;
   limits.request = {.max_prompt_bytes = 20,
                     .max_stop_strings = 4,
                     .max_stop_string_bytes = 8,

@@ -102,6 +102,12 @@ TEST_F(RpcServerTest, ShutdownLetsARunningStreamFinish) {
   accepted.Start();
   auto shutdown =
       std::async(std::launch::async, [&] { server_->Shutdown(absl::InfiniteDuration()); });
+  grpc::Status refused;
+  while (refused.error_code() != grpc::StatusCode::UNAVAILABLE) {
+    v1::GetModelInfoResponse response;
+    grpc::ClientContext context;
+    refused = stub_->GetModelInfo(&context, {}, &response);
+  }
   accepted.Write("late");
   accepted.Finish();
   const Answer answer = call.get();

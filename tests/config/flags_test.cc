@@ -79,7 +79,11 @@ TEST_F(FlagsTest, BadFlagsNameTheFlagAndTheValue) {
   ExpectRefused({"--model=m", "--kv-cache-bytes=1"}, "kv-cache-bytes", "got 1");
   ExpectRefused({"--model=m", "--drain-grace=-1s"}, "drain-grace", "-1s");
   ExpectRefused({"--model=m", "--max-rows-per-step=4", "--max-sequences=5"}, "max-sequences",
-                "[1, 4], got 5");
+                "[1, 3], got 5");
+  ExpectRefused({"--model=m", "--max-rows-per-step=4", "--max-sequences=4"}, "max-sequences",
+                "[1, 3], got 4");
+  ExpectRefused({"--model=m", "--max-rows-per-step=1"}, "max-rows-per-step", "got 1");
+  ExpectRefused({"--model=m", "--adapter-cache-bytes=0"}, "adapter-cache-bytes", "got 0");
 }
 
 TEST_F(FlagsTest, RemoteAddressesNeedTheInsecureFlag) {

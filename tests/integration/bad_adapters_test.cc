@@ -141,6 +141,7 @@ TEST_F(BadAdaptersTest, UnknownAdaptersAreNotFound) {
     const auto answer = client->Generate({.adapter = malformed, .prompt = "ab"});
     EXPECT_EQ(answer.status().code(), absl::StatusCode::kInvalidArgument) << malformed;
     EXPECT_EQ(ErrorReason(answer.status()), "INVALID_ADAPTER_ID") << malformed;
+    EXPECT_EQ(ErrorField(answer.status()), "adapter_id") << malformed;
   }
 }
 
@@ -153,6 +154,7 @@ TEST_F(BadAdaptersTest, ThePromptMustFitIntoTheContextAndTheAnswerEndsWithIt) {
   const auto too_long = client->Generate({.prompt = prompt});
   EXPECT_EQ(too_long.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ErrorReason(too_long.status()), "PROMPT_TOO_LONG") << too_long.status();
+  EXPECT_EQ(ErrorField(too_long.status()), "text");
   const auto cut = client->Generate(
       {.prompt = prompt.substr(0, prompt.size() - 9), .max_tokens = 100, .ignore_eos = true});
   ASSERT_TRUE(cut.ok()) << cut.status();

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "tests/testing/tiny_hf.h"
@@ -110,6 +112,17 @@ TEST(HfSource, AShardOrTensorThatTheIndexNamesMustBeThere) {
   folder.dir.Write("a.safetensors", SafetensorsWriter().Fill("v", {1}, 0).Bytes());
   folder.ExpectRefused(absl::StatusCode::kInvalidArgument, reasons::kMissingTensor,
                        "tensor w is missing");
+}
+
+TEST(HfSource, ATruncatedShardIsRefused) {
+  Folder folder(TinyHfLlamaConfig());
+  folder.Weights(TinyHfWeights(TinyHfLlamaConfig(), 1, DType::kF32));
+  const std::string path = folder.dir.path() + "/model.safetensors";
+  const auto whole = std::filesystem::file_size(path);
+  for (const auto size : {whole - 1, whole / 2, uintmax_t{20}}) {
+    std::filesystem::resize_file(path, size);
+    folder.ExpectRefused(absl::StatusCode::kInvalidArgument, reasons::kTruncated, "ends at byte");
+  }
 }
 
 TEST(HfSource, MissingFilesAreNamed) {

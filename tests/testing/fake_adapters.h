@@ -89,10 +89,14 @@ class FakeResidency final : public AdapterResidency {
 
   absl::StatusOr<AdapterPin> TryPin(const AdapterRef& ref) override {
     MutexLock lock(&mutex_);
+    ++pin_attempts_;
     const Entry& entry = entries_[ref.Key()];
-    if (entry.resident != nullptr) return AdapterPin(ref, AsWeights(entry.resident));
+    if (entry.resident != nullptr) {
+      auto pin = std::make_shared<PinHolder>(entry.resident, this);
+      return AdapterPin(ref, AsWeights(std::move(pin)));
+    }
     if (!entry.failed.ok()) return entry.failed;
-    if (entry.full && !entry.loading) {
+    if (entry.full) {
       return MakeError(absl::StatusCode::kResourceExhausted, reasons::kAdapterCacheFull, "",
                        "pins fill the adapter cache");
     }
@@ -116,6 +120,10 @@ class FakeResidency final : public AdapterResidency {
   int32_t requests() const {
     MutexLock lock(&mutex_);
     return requests_;
+  }
+  int32_t pin_attempts() const {
+    MutexLock lock(&mutex_);
+    return pin_attempts_;
   }
   // Pins that exist now.
   int64_t pins() const {
@@ -145,9 +153,34 @@ class FakeResidency final : public AdapterResidency {
     std::vector<std::function<void()>> waiters;
   };
 
-  static std::shared_ptr<const AdapterWeights> AsWeights(std::shared_ptr<FakeAdapter> adapter) {
-    const auto* weights = reinterpret_cast<const AdapterWeights*>(adapter.get());
-    return std::shared_ptr<const AdapterWeights>(std::move(adapter), weights);
+  // A pin lets go of its adapter first, then those who wait for room hear of it.
+  struct PinHolder {
+    PinHolder(std::shared_ptr<FakeAdapter> held, FakeResidency* owner)
+        : adapter(std::move(held)), residency(owner) {}
+    ~PinHolder() {
+      adapter = nullptr;
+      residency->OnRoom();
+    }
+    PinHolder(const PinHolder&) = delete;
+    PinHolder& operator=(const PinHolder&) = delete;
+    std::shared_ptr<FakeAdapter> adapter;
+    FakeResidency* residency;
+  };
+
+  static std::shared_ptr<const AdapterWeights> AsWeights(std::shared_ptr<PinHolder> pin) {
+    const auto* weights = reinterpret_cast<const AdapterWeights*>(pin->adapter.get());
+    return std::shared_ptr<const AdapterWeights>(std::move(pin), weights);
+  }
+
+  void OnRoom() EXCLUDES(mutex_) {
+    std::vector<AdapterRef> waiting;
+    {
+      MutexLock lock(&mutex_);
+      for (const auto& [key, entry] : entries_) {
+        if (entry.full) waiting.push_back(entry.ref);
+      }
+    }
+    for (const AdapterRef& ref : waiting) Settle(ref, absl::OkStatus());
   }
 
   static bool EvictLocked(Entry* entry) {
@@ -178,7 +211,8 @@ class FakeResidency final : public AdapterResidency {
         }
       }
       entry.loading = false;
-      waiters.swap(entry.waiters);
+      // Who waits for room has not settled.
+      if (!entry.full) waiters.swap(entry.waiters);
     }
     for (const auto& waiter : waiters) waiter();
   }
@@ -187,6 +221,7 @@ class FakeResidency final : public AdapterResidency {
   mutable Mutex mutex_;
   bool hold_ GUARDED_BY(mutex_) = false;
   int32_t requests_ GUARDED_BY(mutex_) = 0;
+  int32_t pin_attempts_ GUARDED_BY(mutex_) = 0;
   std::map<std::string, Entry> entries_ GUARDED_BY(mutex_);
 };
 

@@ -106,7 +106,7 @@ class Client:
         """Yields the answer's text piece by piece. Leaving the loop early cancels the request.
 
         prompt: text, or token ids. options: max_tokens, temperature, top_k, top_p, seed, stop (list of
-        strings), stop_token_ids, ignore_eos, parse_special_tokens, request_id. Raises LamellaError.
+        strings), stop_token_ids, ignore_eos, include_stop, parse_special_tokens, request_id. Raises LamellaError.
         """
         call = self._stub.Generate(_request(prompt, adapter, options), timeout=self._timeout)
         try:
@@ -188,6 +188,8 @@ def _request(prompt: Prompt, adapter: str, options: dict) -> pb.GenerateRequest:
         elif name in ("max_tokens", "ignore_eos", "include_stop"):
             setattr(request.stop, name, value)
         elif name == "stop":
+            if isinstance(value, str):
+                raise TypeError("stop is a list of strings, not one string")
             request.stop.strings.extend(value)
         elif name == "stop_token_ids":
             request.stop.token_ids.extend(value)

@@ -98,6 +98,7 @@ TEST(GgufFile, TruncationAtEveryByteIsRefused) {
     const std::vector<uint8_t> cut(bytes.begin(), bytes.begin() + static_cast<ptrdiff_t>(size));
     const auto parsed = GgufFile::Parse(cut);
     ASSERT_FALSE(parsed.ok()) << size;
+    EXPECT_EQ(parsed.status().code(), absl::StatusCode::kInvalidArgument) << size;
     EXPECT_EQ(ErrorReason(parsed.status()), reasons::kTruncated) << size << parsed.status();
   }
 }
