@@ -18,7 +18,6 @@ if(LAMELLA_RPC)
 endif()
 if(LAMELLA_TESTS)
   find_package(GTest REQUIRED)
-  find_package(benchmark REQUIRED)
 endif()
 
 if(LAMELLA_TORCH)

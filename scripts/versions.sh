@@ -7,7 +7,7 @@ DEBIAN_PACKAGES=(
   python3 python3-pip python3-venv unzip xz-utils ca-certificates git
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev grpc-proto
   libabsl-dev nlohmann-json3-dev libre2-dev libpcre2-dev libutf8proc-dev libsqlite3-dev libssl-dev
-  libspdlog-dev libcli11-dev prometheus-cpp-dev libgtest-dev libgmock-dev libbenchmark-dev
+  libspdlog-dev libcli11-dev prometheus-cpp-dev libgtest-dev libgmock-dev
   python3-grpcio python3-protobuf
 )
 
