@@ -2,40 +2,18 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "client/call.h"
 #include "client/conversion.h"
 #include "common/base/error.h"
 #include "common/base/mutex.h"
 #include "common/base/reasons.h"
-#include "grpcpp/channel.h"
-#include "grpcpp/client_context.h"
-#include "grpcpp/create_channel.h"
+#include "common/base/status_macros.h"
 #include "lamella/v1/generation.grpc.pb.h"
 
 namespace lamella::client {
 namespace {
 
-constexpr int kMaxMessageBytes = 64 << 20;
 constexpr int32_t kPageSize = 1000;
-
-void SetDeadline(absl::Duration timeout, grpc::ClientContext* context) {
-  if (timeout != absl::InfiniteDuration())
-    context->set_deadline(absl::ToChronoTime(absl::Now() + timeout));
-}
-
-const char* ResidencyName(v1::Residency residency) {
-  switch (residency) {
-    case v1::RESIDENCY_DISK:
-      return "disk";
-    case v1::RESIDENCY_HOST:
-      return "host";
-    case v1::RESIDENCY_DEVICE:
-      return "device";
-    default:
-      return "unspecified";
-  }
-}
 
 // The calls of one GenerateMany: a bounded number at a time, their callbacks apart.
 class CallWindow {
@@ -68,10 +46,10 @@ class GenerateCall final : public grpc::ClientReadReactor<v1::GenerateResponse> 
  public:
   using OnDoneFn = std::function<void(absl::StatusOr<Answer>)>;
 
-  GenerateCall(v1::GenerateRequest request, absl::Duration timeout, Client::OnText on_text,
+  GenerateCall(v1::GenerateRequest request, const ClientOptions& options, Client::OnText on_text,
                OnDoneFn on_done)
       : request_(std::move(request)), on_text_(std::move(on_text)), on_done_(std::move(on_done)) {
-    SetDeadline(timeout, &context_);
+    Prepare(options.timeout, options.key, &context_);
   }
 
   void Start(v1::GenerationService::Stub* stub) {
@@ -122,16 +100,10 @@ Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Client::~Client() = default;
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& options) {
-  if (options.server.rfind(':') == std::string::npos) {
-    return MakeError(absl::StatusCode::kInvalidArgument, reasons::kInvalidFlag, "server",
-                     absl::StrCat("server must be HOST:PORT, got \"", options.server, "\""));
-  }
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kMaxMessageBytes);
+  ASSIGN_OR_RETURN(const auto channel, MakeChannel("server", options.server));
   auto impl = std::make_unique<Impl>();
   impl->options = options;
-  impl->stub = v1::GenerationService::NewStub(
-      grpc::CreateCustomChannel(options.server, grpc::InsecureChannelCredentials(), arguments));
+  impl->stub = v1::GenerationService::NewStub(channel);
   return std::unique_ptr<Client>(new Client(std::move(impl)));
 }
 
@@ -140,7 +112,7 @@ absl::StatusOr<Answer> Client::Generate(const GenerateOptions& options, const On
   window.Enter();
   absl::StatusOr<Answer> result = absl::UnknownError("not finished");
   auto* call = new GenerateCall(
-      ToProto(options), impl_->options.timeout, on_text,
+      ToProto(options), impl_->options, on_text,
       [&](absl::StatusOr<Answer> answer) { window.Leave([&] { result = std::move(answer); }); });
   call->Start(impl_->stub.get());
   window.WaitUntilEmpty();
@@ -151,7 +123,7 @@ void Client::GenerateMany(std::span<const GenerateOptions> requests, const OnAns
   CallWindow window;
   for (size_t i = 0; i < requests.size(); ++i) {
     window.Enter();
-    auto* call = new GenerateCall(ToProto(requests[i]), impl_->options.timeout, nullptr,
+    auto* call = new GenerateCall(ToProto(requests[i]), impl_->options, nullptr,
                                   [&window, &on_answer, i](absl::StatusOr<Answer> answer) {
                                     window.Leave([&] { on_answer(i, std::move(answer)); });
                                   });
@@ -162,7 +134,7 @@ void Client::GenerateMany(std::span<const GenerateOptions> requests, const OnAns
 
 absl::StatusOr<ModelInfo> Client::GetModelInfo() {
   grpc::ClientContext context;
-  SetDeadline(impl_->options.timeout, &context);
+  Prepare(impl_->options.timeout, impl_->options.key, &context);
   v1::GetModelInfoResponse response;
   const grpc::Status status =
       impl_->stub->GetModelInfo(&context, v1::GetModelInfoRequest(), &response);
@@ -179,7 +151,7 @@ absl::StatusOr<std::vector<AdapterInfo>> Client::ListAdapters() {
   request.set_page_size(kPageSize);
   do {
     grpc::ClientContext context;
-    SetDeadline(impl_->options.timeout, &context);
+    Prepare(impl_->options.timeout, impl_->options.key, &context);
     v1::ListUsableAdaptersResponse response;
     const grpc::Status status = impl_->stub->ListUsableAdapters(&context, request, &response);
     if (!status.ok()) return FromGrpc(status);
@@ -195,7 +167,7 @@ absl::StatusOr<std::vector<AdapterInfo>> Client::ListAdapters() {
 absl::StatusOr<std::vector<int32_t>> Client::Tokenize(std::string_view text,
                                                       bool parse_special_tokens) {
   grpc::ClientContext context;
-  SetDeadline(impl_->options.timeout, &context);
+  Prepare(impl_->options.timeout, impl_->options.key, &context);
   v1::TokenizeRequest request;
   request.add_texts(std::string(text));
   request.set_parse_special_tokens(parse_special_tokens);
@@ -209,7 +181,7 @@ absl::StatusOr<std::vector<int32_t>> Client::Tokenize(std::string_view text,
 
 absl::StatusOr<std::string> Client::Detokenize(std::span<const int32_t> ids) {
   grpc::ClientContext context;
-  SetDeadline(impl_->options.timeout, &context);
+  Prepare(impl_->options.timeout, impl_->options.key, &context);
   v1::DetokenizeRequest request;
   request.add_sequences()->mutable_ids()->Add(ids.begin(), ids.end());
   request.set_skip_special_tokens(false);

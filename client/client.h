@@ -29,6 +29,7 @@ namespace lamella::client {
 struct ClientOptions {
   std::string server = "127.0.0.1:50051";             // HOST:PORT, without TLS
   absl::Duration timeout = absl::InfiniteDuration();  // deadline of each call
+  std::string key;                                    // of a credential; empty: none is sent
 };
 
 // What is not set is left to the server's defaults.

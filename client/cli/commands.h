@@ -7,6 +7,7 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
+#include "client/admin_client.h"
 #include "client/client.h"
 
 namespace lamella::cli {
@@ -21,9 +22,16 @@ enum ExitCode : int {
 
 struct CommonOptions {
   std::string server = "127.0.0.1:50051";
+  std::string admin = "127.0.0.1:50052";
+  std::string tenant = "-";     // whose adapters the admin commands mean
+  std::string token_file;       // with the key; "": none is sent
+  std::string key;              // what it held
   double timeout_seconds = 0;   // 0: none
   std::string output = "text";  // "text" or "json"
 
+  absl::Duration timeout() const {
+    return timeout_seconds > 0 ? absl::Seconds(timeout_seconds) : absl::InfiniteDuration();
+  }
   bool json() const { return output == "json"; }
 };
 
@@ -43,6 +51,18 @@ void AddTokenize(const Registry& registry);
 
 // What the program exits with after `status`.
 int ExitCodeOf(const absl::Status& status);
+
+// Below `adapters`.
+void AddUpload(CLI::App* adapters, const Registry& registry);
+void AddUsable(CLI::App* adapters, const Registry& registry);
+
+// Chooses a command that talks to the admin listener.
+using AdminCommand = std::function<int(client::AdminClient*)>;
+void ChooseAdmin(const Registry& registry, AdminCommand command);
+
+// Reads `common->token_file` into `common->key`; false, with a message on stderr, if it cannot.
+bool ReadKey(CommonOptions* common);
+
 // Prints "lamella: message (REASON, field)" to stderr and gives the exit code.
 int Fail(const absl::Status& status);
 

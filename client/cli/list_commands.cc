@@ -1,4 +1,4 @@
-// lamella models | adapters list | tokenize: what the server has, and how it reads text.
+// lamella models | adapters usable | tokenize: what the server has, and how it reads text.
 #include <memory>
 
 #include "absl/strings/str_format.h"
@@ -34,7 +34,7 @@ int Models(client::Client* client, const CommonOptions& common) {
   return kOk;
 }
 
-int ListAdapters(client::Client* client, const CommonOptions& common) {
+int ListUsable(client::Client* client, const CommonOptions& common) {
   auto adapters = client->ListAdapters();
   if (!adapters.ok()) return Fail(adapters.status());
   if (!common.json())
@@ -75,13 +75,12 @@ void AddModels(const Registry& registry) {
   });
 }
 
-void AddAdapters(const Registry& registry) {
-  CLI::App* app = registry.app->add_subcommand("adapters", "Adapters that you may use");
-  app->require_subcommand(1);
-  CLI::App* list = app->add_subcommand("list", "List them with version and residency");
-  list->callback([registry] {
+void AddUsable(CLI::App* adapters, const Registry& registry) {
+  CLI::App* usable = adapters->add_subcommand(
+      "usable", "List the adapters that you may use, as the data listener says");
+  usable->callback([registry] {
     *registry.chosen = [registry](client::Client* client) {
-      return ListAdapters(client, *registry.common);
+      return ListUsable(client, *registry.common);
     };
   });
 }

@@ -16,6 +16,9 @@ int Main(int argc, char** argv) {
   CommonOptions common;
   app.add_option("--server", common.server, "HOST:PORT of the data listener")
       ->capture_default_str();
+  app.add_option("--admin", common.admin, "HOST:PORT of the admin listener")->capture_default_str();
+  app.add_option("--tenant", common.tenant, "Whose adapters; operators only. Default: your own");
+  app.add_option("--token-file", common.token_file, "File with the key that says who you are");
   app.add_option("--timeout", common.timeout_seconds,
                  "Seconds until a call is given up; 0 is never")
       ->check(CLI::NonNegativeNumber);
@@ -33,9 +36,11 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? kOk : kUsage;
   }
 
+  if (!ReadKey(&common)) return kUsage;
   client::ClientOptions options;
   options.server = common.server;
-  if (common.timeout_seconds > 0) options.timeout = absl::Seconds(common.timeout_seconds);
+  options.key = common.key;
+  options.timeout = common.timeout();
   auto client = client::Client::Connect(options);
   if (!client.ok()) {
     Fail(client.status());

@@ -16,14 +16,14 @@ namespace lamella {
 
 class GenerateReactor final : public WriteReactor {
  public:
+  // Use Make.
   GenerateReactor(std::string request_id, OutputParams output, StreamReader reader);
+  ~GenerateReactor() override = default;
 
   // Begins to write. Apart from construction, since it may end in OnDone at once.
   void Start();
 
  private:
-  ~GenerateReactor() override = default;
-
   std::optional<Output> Next() override;
   void OnAbandoned() override { reader_.Cancel(); }
 

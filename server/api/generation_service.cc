@@ -31,8 +31,8 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationServiceImpl::Generate(Cont
   native->deadline = arrived.call.deadline;
   auto reader = deps_.sink->Submit(*std::move(native));
   if (!reader.ok()) return new RefusedReactor(Refuse(reader.status(), request_id));
-  auto* reactor =
-      new GenerateReactor(request_id, ToOutputParams(arrived.message.output()), *std::move(reader));
+  auto* reactor = WriteReactor::Make<GenerateReactor>(
+      request_id, ToOutputParams(arrived.message.output()), *std::move(reader));
   reactor->Start();
   return reactor;
 }

@@ -1,13 +1,26 @@
 #include "server/api/proto_conversion.h"
 
 namespace lamella {
-namespace {
 
 void SetDuration(absl::Duration from, google::protobuf::Duration* to) {
   absl::Duration rest;
   to->set_seconds(absl::IDivDuration(from, absl::Seconds(1), &rest));
   to->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
 }
+
+v1::Residency ToProto(Residency residency) {
+  switch (residency) {
+    case Residency::kDisk:
+      return v1::RESIDENCY_DISK;
+    case Residency::kHost:
+      return v1::RESIDENCY_HOST;
+    case Residency::kDevice:
+      return v1::RESIDENCY_DEVICE;
+  }
+  return v1::RESIDENCY_UNSPECIFIED;
+}
+
+namespace {
 
 void SetTimings(const Timings& from, v1::Timings* to) {
   SetDuration(from.queue, to->mutable_queue());
@@ -33,18 +46,6 @@ void SetEnd(const ChoiceEnd& from, v1::Finished* to) {
       to->set_finish_reason(v1::FINISH_REASON_LENGTH);
       return;
   }
-}
-
-v1::Residency ToProto(Residency residency) {
-  switch (residency) {
-    case Residency::kDisk:
-      return v1::RESIDENCY_DISK;
-    case Residency::kHost:
-      return v1::RESIDENCY_HOST;
-    case Residency::kDevice:
-      return v1::RESIDENCY_DEVICE;
-  }
-  return v1::RESIDENCY_UNSPECIFIED;
 }
 
 }  // namespace

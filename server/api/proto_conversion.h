@@ -1,6 +1,7 @@
 // From native answers to messages. Pure functions.
 #pragma once
 
+#include "absl/time/time.h"
 #include "lamella/v1/generation.pb.h"
 #include "server/core/adapter_catalogue.h"
 #include "server/engine/token_stream.h"
@@ -12,6 +13,10 @@ struct OutputParams {
   bool token_ids = false;
   bool timings = false;
 };
+
+// Also for the admin API.
+v1::Residency ToProto(Residency residency);
+void SetDuration(absl::Duration from, google::protobuf::Duration* to);
 
 OutputParams ToOutputParams(const v1::OutputOptions& options);
 

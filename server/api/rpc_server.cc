@@ -14,7 +14,9 @@
 
 #include "common/base/error.h"
 #include "common/base/reasons.h"
+#include "common/base/status_macros.h"
 #include "server/api/generation_service.h"
+#include "server/api/rpc_server_impl.h"
 
 namespace lamella {
 namespace {
@@ -22,8 +24,6 @@ namespace {
 // Soft limit in HTTP/2; the handlers' own limit (call_context.h) lies below, so that what is
 // between the two gets an answer that says what is wrong.
 constexpr int kMaxHeaderListBytes = 16 << 10;
-// A prompt of the largest size and everything around it.
-constexpr int64_t kMessageOverheadBytes = 1 << 20;
 constexpr int kKeepaliveMs = 60'000;
 constexpr int kKeepaliveTimeoutMs = 20'000;
 constexpr int kMinClientPingIntervalMs = 30'000;
@@ -41,10 +41,9 @@ class WithoutReflection final : public grpc::ServerBuilderOption {
   }
 };
 
-void SetLimits(const RpcServerOptions& options, const ApiLimits& limits,
+void SetLimits(const RpcServerOptions& options, int64_t max_message_bytes,
                grpc::ServerBuilder* builder) {
-  builder->SetMaxReceiveMessageSize(
-      static_cast<int>(limits.request.max_prompt_bytes + kMessageOverheadBytes));
+  builder->SetMaxReceiveMessageSize(static_cast<int>(max_message_bytes));
   // A second server on the port would take half of the calls in silence.
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxHeaderListBytes);
@@ -60,41 +59,40 @@ void SetLimits(const RpcServerOptions& options, const ApiLimits& limits,
 
 }  // namespace
 
-struct RpcServer::Impl {
-  explicit Impl(ServiceDeps deps) : service(std::move(deps)) {}
-
-  GenerationServiceImpl service;
-  std::unique_ptr<grpc::Server> server;
-  int port = 0;
-};
-
-absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptions& options,
-                                                            ServiceDeps deps) {
+absl::Status RpcServer::Impl::Listen(const RpcServerOptions& options, int64_t max_message_bytes) {
   grpc::EnableDefaultHealthCheckService(true);
 #if GOOGLE_PROTOBUF_VERSION < 4022000
   // It writes a line for each string that is not UTF-8: any caller could fill the log.
   google::protobuf::SetLogHandler(nullptr);
 #endif
-  const ApiLimits limits = deps.limits;
-  auto impl = std::make_unique<Impl>(std::move(deps));
   grpc::ServerBuilder builder;
-  SetLimits(options, limits, &builder);
+  SetLimits(options, max_message_bytes, &builder);
   if (options.enable_reflection) {
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   } else {
     builder.SetOption(std::make_unique<WithoutReflection>());
   }
-  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &impl->port);
-  builder.RegisterService(&impl->service);
-  impl->server = builder.BuildAndStart();
-  if (impl->server == nullptr || impl->port == 0) {
-    return MakeError(absl::StatusCode::kUnavailable, reasons::kPortInUse, "listen",
-                     "listen: cannot listen on " + options.address +
+  builder.AddListeningPort(options.address, grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(service.get());
+  server = builder.BuildAndStart();
+  if (server == nullptr || port == 0) {
+    return MakeError(absl::StatusCode::kUnavailable, reasons::kPortInUse, options.flag,
+                     options.flag + ": cannot listen on " + options.address +
                          ": the port is in use or the address is not of this machine");
   }
-  grpc::HealthCheckServiceInterface* health = impl->server->GetHealthCheckService();
-  health->SetServingStatus(v1::GenerationService::service_full_name(), true);
+  grpc::HealthCheckServiceInterface* health = server->GetHealthCheckService();
+  health->SetServingStatus(name, true);
   health->SetServingStatus(kLivenessName, true);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptions& options,
+                                                            ServiceDeps deps) {
+  const int64_t max_message_bytes = deps.limits.request.max_prompt_bytes + kMessageOverheadBytes;
+  auto impl = std::make_unique<Impl>();
+  impl->service = std::make_unique<GenerationServiceImpl>(std::move(deps));
+  impl->name = v1::GenerationService::service_full_name();
+  RETURN_IF_ERROR(impl->Listen(options, max_message_bytes));
   return std::unique_ptr<RpcServer>(new RpcServer(std::move(impl)));
 }
 
@@ -107,7 +105,7 @@ int RpcServer::port() const { return impl_->port; }
 void RpcServer::SetNotServing() {
   grpc::HealthCheckServiceInterface* health = impl_->server->GetHealthCheckService();
   health->SetServingStatus("", false);
-  health->SetServingStatus(v1::GenerationService::service_full_name(), false);
+  health->SetServingStatus(impl_->name, false);
 }
 
 void RpcServer::Shutdown(absl::Duration grace) {

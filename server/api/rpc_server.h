@@ -1,5 +1,6 @@
-// The data listener: a gRPC server with GenerationService, grpc.health.v1 and, by option,
-// reflection. Free of gRPC's headers, so that the composition root compiles fast. Thread-safe.
+// A listener: a gRPC server with one service (GenerationService or AdapterAdminService),
+// grpc.health.v1 and, by option, reflection. Free of gRPC's headers, so that the composition root
+// compiles fast. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "server/api/admin_deps.h"
 #include "server/api/service_deps.h"
 
 namespace lamella {
@@ -17,7 +19,8 @@ namespace lamella {
 inline constexpr char kLivenessName[] = "live";
 
 struct RpcServerOptions {
-  std::string address;  // HOST:PORT; port 0 takes a free one
+  std::string address;          // HOST:PORT; port 0 takes a free one
+  std::string flag = "listen";  // that the address came from, for errors
   bool enable_reflection = false;
   int32_t max_concurrent_streams = 1024;  // of one connection
 };
@@ -27,6 +30,8 @@ class RpcServer {
   // Serves when it returns. UNAVAILABLE (PORT_IN_USE) if the address cannot be listened on.
   static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const RpcServerOptions& options,
                                                           ServiceDeps deps);
+  static absl::StatusOr<std::unique_ptr<RpcServer>> Start(const RpcServerOptions& options,
+                                                          AdminDeps deps);
   // Shuts down without grace.
   ~RpcServer();
   RpcServer(const RpcServer&) = delete;

@@ -6,30 +6,43 @@
 // A failed write or OnCancel in any state leads to finished, after the write in flight.
 //
 // The subclass produces; Pump may be called from any thread, any number of times, also before the
-// handler has returned the reactor. Owns itself: OnDone deletes it.
+// handler has returned the reactor. Owns itself until OnDone; whoever else calls Pump, such as a
+// worker, holds it as well (shared_from_this), and finds it finished then.
 #pragma once
 
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <memory>
 #include <optional>
+#include <utility>
 #include <variant>
 
 #include "common/base/mutex.h"
 
 namespace lamella {
 
-class WriteReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
+class WriteReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                     public std::enable_shared_from_this<WriteReactor> {
  public:
+  ~WriteReactor() override = default;
+
+  // A reactor that owns itself.
+  template <typename R, typename... Args>
+  static R* Make(Args&&... args) {
+    auto reactor = std::make_shared<R>(std::forward<Args>(args)...);
+    reactor->self_ = reactor;
+    return reactor.get();
+  }
+
   void OnWriteDone(bool ok) final;
   void OnCancel() final;
-  void OnDone() final { delete this; }
+  // The last that this reactor is told; the local keeps it alive until the return.
+  void OnDone() final { const auto last = std::move(self_); }
 
  protected:
   // A message to write or the status to end with.
   using Output = std::variant<grpc::ByteBuffer, grpc::Status>;
-
-  ~WriteReactor() override = default;
 
   // The next output, or nothing yet. One thread at a time; nothing is asked for after a status.
   // Must not block or call Pump.
@@ -50,6 +63,7 @@ class WriteReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
   State state_ GUARDED_BY(mutex_) = State::kIdle;
   bool abandoned_ GUARDED_BY(mutex_) = false;
   grpc::ByteBuffer in_flight_;  // of the write in flight
+  std::shared_ptr<WriteReactor> self_;
 };
 
 }  // namespace lamella
