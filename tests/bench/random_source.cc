@@ -42,9 +42,14 @@ absl::StatusOr<ModelConfig> NamedShape(std::string_view name) {
       layer.rope.theta = 500000.0;
       layer.rope.factor = 32.0;
     }
+  } else if (name == "bench-small") {
+    config = Llama(4096, 256, 768, 6);
+    config.num_q_heads = 4;
+    config.num_kv_heads = 2;
+    config.max_position = 1024;
   } else {
-    return absl::InvalidArgumentError("shape must be smollm2-135m or llama-3.2-1b; it is " +
-                                      std::string(name));
+    return absl::InvalidArgumentError(
+        "shape must be smollm2-135m, llama-3.2-1b or bench-small; it is " + std::string(name));
   }
   SetScales(config.head_dim, &config);
   return config;

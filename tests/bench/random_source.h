@@ -12,7 +12,8 @@
 
 namespace lamella::bench {
 
-// "smollm2-135m", "llama-3.2-1b". INVALID_ARGUMENT for another name.
+// "smollm2-135m", "llama-3.2-1b", "bench-small" (a step takes a few milliseconds).
+// INVALID_ARGUMENT for another name.
 absl::StatusOr<ModelConfig> NamedShape(std::string_view name);
 
 // Values are a function of name and row, made anew on every read.
