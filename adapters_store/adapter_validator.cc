@@ -158,14 +158,14 @@ Bits LargestMagnitude(std::span<const std::byte> data) {
   return largest;
 }
 
-float LargestAsFloat(const SafetensorsTensor& tensor) {
-  switch (tensor.dtype) {
+float LargestAsFloat(DType dtype, std::span<const std::byte> data) {
+  switch (dtype) {
     case DType::kF32:
-      return std::bit_cast<float>(LargestMagnitude<uint32_t>(tensor.data));
+      return std::bit_cast<float>(LargestMagnitude<uint32_t>(data));
     case DType::kF16:
-      return HalfToFloat(LargestMagnitude<uint16_t>(tensor.data));
+      return HalfToFloat(LargestMagnitude<uint16_t>(data));
     case DType::kBF16:
-      return Bf16ToFloat(LargestMagnitude<uint16_t>(tensor.data));
+      return Bf16ToFloat(LargestMagnitude<uint16_t>(data));
     case DType::kI64:
     case DType::kOther:
       break;
@@ -199,7 +199,12 @@ absl::StatusOr<ValidatedAdapter> ValidateAdapter(const PeftConfig& config,
 }
 
 absl::Status CheckFinite(const SafetensorsTensor& tensor, float max_abs_value) {
-  const float largest = LargestAsFloat(tensor);
+  return CheckFinite(tensor, tensor.data, max_abs_value);
+}
+
+absl::Status CheckFinite(const SafetensorsTensor& tensor, std::span<const std::byte> elements,
+                         float max_abs_value) {
+  const float largest = LargestAsFloat(tensor.dtype, elements);
   if (!std::isfinite(largest)) {
     return Refuse(reasons::kNonFinite, tensor.name,
                   absl::StrCat(Tensor(tensor.name), " holds NaN or infinity"));

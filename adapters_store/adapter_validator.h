@@ -3,7 +3,9 @@
 // catalogues. Pure functions over immutable values, so thread-safe.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -47,6 +49,9 @@ absl::StatusOr<ValidatedAdapter> ValidateAdapter(const PeftConfig& config,
 // Scans values. INVALID_ARGUMENT: NON_FINITE for NaN or infinity, OUT_OF_RANGE beyond
 // `max_abs_value`; field = the tensor's name.
 absl::Status CheckFinite(const SafetensorsTensor& tensor, float max_abs_value);
+// The same of some whole elements of `tensor`, for values that arrive in pieces.
+absl::Status CheckFinite(const SafetensorsTensor& tensor, std::span<const std::byte> elements,
+                         float max_abs_value);
 absl::Status CheckFinite(const SafetensorsFile& file, float max_abs_value);
 
 }  // namespace lamella

@@ -29,6 +29,9 @@
 
 namespace lamella {
 
+// What HeaderEnd wants to see of a file: enough to recognise other formats.
+inline constexpr uint64_t kSafetensorsHeadBytes = 64;
+
 struct SafetensorsLimits {
   uint64_t max_file_bytes = uint64_t{512} << 20;
   uint64_t max_header_bytes = uint64_t{1} << 20;
@@ -48,7 +51,9 @@ struct SafetensorsTensor {
   DType dtype = DType::kOther;
   std::string dtype_name;           // as the file spells it: "BF16", "F8_E4M3"
   std::vector<int64_t> shape;       // e.g. {8, 576}; {} is a scalar
-  std::span<const std::byte> data;  // row-major, any alignment
+  uint64_t file_offset = 0;         // of its first byte
+  uint64_t size_bytes = 0;
+  std::span<const std::byte> data;  // row-major, any alignment; empty after ParseHeader
 
   // A scalar or a vector is one row; beyond two dimensions, rows are the first and columns the
   // product of the others.
@@ -64,7 +69,15 @@ class SafetensorsFile {
   // tensor's name where there is one.
   static absl::StatusOr<SafetensorsFile> Parse(std::span<const std::byte> bytes,
                                                const SafetensorsLimits& limits);
-  // The same, keeping `file` alive.
+  // For files that arrive in pieces. Where the header ends, from the file's first
+  // min(file_bytes, kSafetensorsHeadBytes) bytes; errors as Parse.
+  static absl::StatusOr<uint64_t> HeaderEnd(std::span<const std::byte> head, uint64_t file_bytes,
+                                            const SafetensorsLimits& limits);
+  // As Parse, of a file of `file_bytes` bytes whose first HeaderEnd bytes are `head`; `head` may go.
+  static absl::StatusOr<SafetensorsFile> ParseHeader(std::span<const std::byte> head,
+                                                     uint64_t file_bytes,
+                                                     const SafetensorsLimits& limits);
+  // As Parse, keeping `file` alive.
   static absl::StatusOr<std::shared_ptr<const SafetensorsFile>> Open(
       std::shared_ptr<const MappedFile> file, const SafetensorsLimits& limits);
 

@@ -75,8 +75,10 @@ const NamedDType* FindDType(std::string_view name) {
 
 class SafetensorsParser {
  public:
-  SafetensorsParser(std::span<const std::byte> bytes, const SafetensorsLimits& limits)
-      : bytes_(bytes), limits_(limits) {}
+  // `bytes` is the whole file, or at least everything up to the end of its header.
+  SafetensorsParser(std::span<const std::byte> bytes, uint64_t file_bytes,
+                    const SafetensorsLimits& limits)
+      : bytes_(bytes), file_bytes_(file_bytes), limits_(limits) {}
 
   absl::StatusOr<SafetensorsFile> Run() {
     ASSIGN_OR_RETURN(const std::string_view header, Header());
@@ -90,18 +92,28 @@ class SafetensorsParser {
     }
     RETURN_IF_ERROR(CheckLayout());
     auto& tensors = file_.tensors_;
+    if (bytes_.size() == file_bytes_) {
+      for (SafetensorsTensor& t : tensors) t.data = bytes_.subspan(t.file_offset, t.size_bytes);
+    }
     file_.index_.reserve(tensors.size());
     for (size_t i = 0; i < tensors.size(); ++i) file_.index_.emplace(tensors[i].name, i);
     return std::move(file_);
   }
 
  private:
-  uint64_t Size() const { return bytes_.size(); }
+  uint64_t Size() const { return file_bytes_; }
 
-  // Checks everything about the header's place; sets data_begin_.
   absl::StatusOr<std::string_view> Header() {
+    ASSIGN_OR_RETURN(data_begin_, HeaderEnd());
+    return std::string_view(reinterpret_cast<const char*>(bytes_.data()) + kLengthBytes,
+                            data_begin_ - kLengthBytes);
+  }
+
+ public:
+  // Checks everything about the header's place.
+  absl::StatusOr<uint64_t> HeaderEnd() const {
     const std::string_view all(reinterpret_cast<const char*>(bytes_.data()), bytes_.size());
-    if (const auto other = OtherFormat(all.substr(0, 64))) {
+    if (const auto other = OtherFormat(all.substr(0, kSafetensorsHeadBytes))) {
       return Refuse(reasons::kUnsupportedFormat, "",
                     absl::StrCat("this is ", *other,
                                  "; convert it to safetensors, for example with "
@@ -131,9 +143,10 @@ class SafetensorsParser {
                     absl::StrCat("the header ends at byte ", kLengthBytes + length,
                                  " of the file, which has ", Size(), " bytes"));
     }
-    data_begin_ = kLengthBytes + length;
-    return all.substr(kLengthBytes, length);
+    return kLengthBytes + length;
   }
+
+ private:
 
   absl::StatusOr<JsonValue> ParseHeader(std::string_view header) const {
     if (!header.starts_with('{')) return RefuseHeader("", "the header does not begin with '{'");
@@ -190,10 +203,10 @@ class SafetensorsParser {
     RETURN_IF_ERROR(ReadOffsets(*offsets, &tensor));
     uint64_t expected = 0;
     if (__builtin_mul_overflow(elements, element_bytes, &expected)) return TooLarge(name);
-    if (element_bytes != 0 && expected != tensor.data.size()) {
+    if (element_bytes != 0 && expected != tensor.size_bytes) {
       return RefuseHeader(name, absl::StrCat(Tensor(name), " needs ", expected,
                                              " bytes by its shape and dtype, its offsets span ",
-                                             tensor.data.size()));
+                                             tensor.size_bytes));
     }
     file_.tensors_.push_back(std::move(tensor));
     return absl::OkStatus();
@@ -267,8 +280,8 @@ class SafetensorsParser {
                                  data_begin_ + static_cast<uint64_t>(*end),
                                  " of the file, which has ", Size(), " bytes"));
     }
-    tensor->data = bytes_.subspan(data_begin_ + static_cast<uint64_t>(*begin),
-                                  static_cast<uint64_t>(*end - *begin));
+    tensor->file_offset = data_begin_ + static_cast<uint64_t>(*begin);
+    tensor->size_bytes = static_cast<uint64_t>(*end - *begin);
     return absl::OkStatus();
   }
 
@@ -276,28 +289,27 @@ class SafetensorsParser {
   absl::Status CheckLayout() {
     auto& tensors = file_.tensors_;
     std::ranges::stable_sort(tensors, [](const SafetensorsTensor& a, const SafetensorsTensor& b) {
-      return std::pair(a.data.data(), a.data.size()) < std::pair(b.data.data(), b.data.size());
+      return std::pair(a.file_offset, a.size_bytes) < std::pair(b.file_offset, b.size_bytes);
     });
-    const std::byte* const data = bytes_.data() + data_begin_;
-    const std::byte* next = data;
+    uint64_t next = data_begin_;
     for (const SafetensorsTensor& tensor : tensors) {
-      if (tensor.data.data() != next) {
+      if (tensor.file_offset != next) {
         return RefuseHeader(
             tensor.name,
-            absl::StrCat(Tensor(tensor.name), " begins at ", tensor.data.data() - data,
-                         tensor.data.data() < next ? " inside" : " after a hole behind",
-                         " the tensor before it, which ends at ", next - data));
+            absl::StrCat(Tensor(tensor.name), " begins at ", tensor.file_offset - data_begin_,
+                         tensor.file_offset < next ? " inside" : " after a hole behind",
+                         " the tensor before it, which ends at ", next - data_begin_));
       }
-      next = tensor.data.data() + tensor.data.size();
+      next = tensor.file_offset + tensor.size_bytes;
     }
-    const std::byte* const end = bytes_.data() + bytes_.size();
-    if (next != end) {
-      return RefuseHeader("", absl::StrCat(end - next, " bytes follow the last tensor"));
+    if (next != Size()) {
+      return RefuseHeader("", absl::StrCat(Size() - next, " bytes follow the last tensor"));
     }
     return absl::OkStatus();
   }
 
   const std::span<const std::byte> bytes_;
+  const uint64_t file_bytes_;
   const SafetensorsLimits limits_;
   uint64_t data_begin_ = 0;
   SafetensorsFile file_;
@@ -305,7 +317,19 @@ class SafetensorsParser {
 
 absl::StatusOr<SafetensorsFile> SafetensorsFile::Parse(std::span<const std::byte> bytes,
                                                        const SafetensorsLimits& limits) {
-  return SafetensorsParser(bytes, limits).Run();
+  return SafetensorsParser(bytes, bytes.size(), limits).Run();
+}
+
+absl::StatusOr<uint64_t> SafetensorsFile::HeaderEnd(std::span<const std::byte> head,
+                                                    uint64_t file_bytes,
+                                                    const SafetensorsLimits& limits) {
+  return SafetensorsParser(head, file_bytes, limits).HeaderEnd();
+}
+
+absl::StatusOr<SafetensorsFile> SafetensorsFile::ParseHeader(std::span<const std::byte> head,
+                                                             uint64_t file_bytes,
+                                                             const SafetensorsLimits& limits) {
+  return SafetensorsParser(head, file_bytes, limits).Run();
 }
 
 }  // namespace lamella
