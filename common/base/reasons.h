@@ -25,6 +25,19 @@ inline constexpr char kMissingFile[] = "MISSING_FILE";
 inline constexpr char kNonFinite[] = "NON_FINITE";
 inline constexpr char kDigestMismatch[] = "DIGEST_MISMATCH";
 
+// The store of adapters.
+inline constexpr char kStoreLocked[] = "STORE_LOCKED";
+inline constexpr char kStoreTooNew[] = "STORE_TOO_NEW";
+inline constexpr char kStoreUnwritable[] = "STORE_UNWRITABLE";
+inline constexpr char kStoreCorrupt[] = "STORE_CORRUPT";
+inline constexpr char kStoreFull[] = "STORE_FULL";
+inline constexpr char kQuotaExceeded[] = "QUOTA_EXCEEDED";
+inline constexpr char kWrongBase[] = "WRONG_BASE";
+inline constexpr char kVersionQuarantined[] = "VERSION_QUARANTINED";
+inline constexpr char kVersionInUse[] = "VERSION_IN_USE";
+inline constexpr char kEtagMismatch[] = "ETAG_MISMATCH";
+inline constexpr char kRequestIdReused[] = "REQUEST_ID_REUSED";
+
 // Base models and tokenizers.
 inline constexpr char kUnknownArchitecture[] = "UNKNOWN_ARCHITECTURE";
 inline constexpr char kMissingTensor[] = "MISSING_TENSOR";

@@ -1,0 +1,163 @@
+#include "adapters_store/local_blob_store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/error.h"
+#include "common/base/fail_point.h"
+#include "common/base/reasons.h"
+#include "common/base/status_macros.h"
+#include "common/formats/digest.h"
+
+namespace lamella {
+namespace {
+
+namespace fs = std::filesystem;
+
+absl::Status MissingBlob() {
+  return MakeError(absl::StatusCode::kNotFound, reasons::kMissingFile, "",
+                   "the weights file is not in the store");
+}
+
+// Names of a folder's entries, sorted; none if there is no such folder.
+std::vector<std::string> SortedNames(const std::string& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error); !error && at != fs::directory_iterator();
+       at.increment(error)) {
+    names.push_back(at->path().filename().string());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace
+
+class LocalBlobStore::Writer final : public BlobWriter {
+ public:
+  Writer(LocalBlobStore* store, std::string path, int fd)
+      : store_(store), path_(std::move(path)), fd_(fd) {}
+  ~Writer() override {
+    if (fd_ >= 0) store_->ops_->Close(fd_);
+    if (!published_) store_->ops_->Unlink(path_);
+  }
+
+  absl::Status Append(std::span<const std::byte> bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t n = store_->ops_->Write(fd_, bytes.data(), bytes.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return FileError("write a blob", n < 0 ? errno : EIO);
+      bytes = bytes.subspan(static_cast<size_t>(n));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Seal() override {
+    if (store_->ops_->Fsync(fd_) != 0) return FileError("make a blob durable", errno);
+    if (store_->ops_->Close(std::exchange(fd_, -1)) != 0) return FileError("close a blob", errno);
+    FailPoint("store.blob.sealed");
+    return absl::OkStatus();
+  }
+
+  absl::Status Publish(const BlobKey& key) override {
+    RETURN_IF_ERROR(store_->MakeShard(key));
+    FailPoint("store.blob.before_rename");
+    if (store_->ops_->Rename(path_, store_->PathOf(key)) != 0) {
+      return FileError("name a blob", errno);
+    }
+    published_ = true;
+    FailPoint("store.blob.renamed");
+    return SyncFolder(store_->ops_, store_->ShardOf(key));
+  }
+
+ private:
+  LocalBlobStore* const store_;
+  const std::string path_;
+  int fd_;
+  bool published_ = false;
+};
+
+LocalBlobStore::LocalBlobStore(const std::string& dir, FileOps* ops)
+    : tmp_(dir + "/tmp"), blobs_(dir + "/blobs"), ops_(ops) {}
+
+absl::StatusOr<std::unique_ptr<LocalBlobStore>> LocalBlobStore::Open(const std::string& dir,
+                                                                     FileOps* ops) {
+  std::unique_ptr<LocalBlobStore> store(new LocalBlobStore(dir, ops));
+  RETURN_IF_ERROR(MakeFolder(ops, store->tmp_));
+  RETURN_IF_ERROR(MakeFolder(ops, store->blobs_));
+  for (const std::string& name : SortedNames(store->tmp_)) {
+    if (ops->Unlink(store->tmp_ + "/" + name) != 0) {
+      return FileError("remove a temporary file", errno);
+    }
+  }
+  return store;
+}
+
+std::string LocalBlobStore::ShardOf(const BlobKey& key) const {
+  return absl::StrCat(blobs_, "/", absl::BytesToHexString(key.tenant), "/",
+                      key.sha256.substr(0, 2));
+}
+
+std::string LocalBlobStore::PathOf(const BlobKey& key) const {
+  return absl::StrCat(ShardOf(key), "/", key.sha256);
+}
+
+absl::Status LocalBlobStore::MakeShard(const BlobKey& key) const {
+  const std::string shard = ShardOf(key);
+  std::error_code ignored;
+  if (fs::is_directory(shard, ignored)) return absl::OkStatus();
+  RETURN_IF_ERROR(MakeFolder(ops_, shard.substr(0, shard.find_last_of('/'))));
+  return MakeFolder(ops_, shard);
+}
+
+absl::StatusOr<std::unique_ptr<BlobWriter>> LocalBlobStore::Begin() {
+  std::string path = absl::StrCat(tmp_, "/", next_.fetch_add(1));
+  const int fd = ops_->Open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return FileError("make a temporary file", errno);
+  return std::make_unique<Writer>(this, std::move(path), fd);
+}
+
+absl::StatusOr<std::shared_ptr<const MappedFile>> LocalBlobStore::Read(const BlobKey& key,
+                                                                       uint64_t max_bytes) const {
+  auto file = MappedFile::ReadCopy(PathOf(key), max_bytes);
+  if (!file.ok() && ErrorReason(file.status()) == reasons::kMissingFile) return MissingBlob();
+  return file;
+}
+
+absl::StatusOr<uint64_t> LocalBlobStore::Size(const BlobKey& key) const {
+  struct stat info {};
+  if (stat(PathOf(key).c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return MissingBlob();
+  return static_cast<uint64_t>(info.st_size);
+}
+
+absl::Status LocalBlobStore::Delete(const BlobKey& key) {
+  if (ops_->Unlink(PathOf(key)) != 0 && errno != ENOENT) return FileError("delete a blob", errno);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<BlobKey>> LocalBlobStore::List(const BlobKey& after,
+                                                          size_t limit) const {
+  std::vector<BlobKey> keys;
+  for (const std::string& folder : SortedNames(blobs_)) {
+    BlobKey key{.tenant = absl::HexStringToBytes(folder)};
+    if (key.tenant < after.tenant) continue;
+    for (const std::string& shard : SortedNames(absl::StrCat(blobs_, "/", folder))) {
+      for (const std::string& name : SortedNames(absl::StrCat(blobs_, "/", folder, "/", shard))) {
+        key.sha256 = name;
+        if (!IsLowerHex(name) || key <= after) continue;
+        if (keys.size() == limit) return keys;
+        keys.push_back(key);
+      }
+    }
+  }
+  return keys;
+}
+
+}  // namespace lamella

@@ -1,0 +1,45 @@
+// Blobs in a folder. A writer fills a nameless file on the same file system, so that publishing is
+// one rename; whatever stands in tmp/ at start-up is from a crash and is removed. One process at a
+// time (the caller holds the lock). Thread-safe.
+//
+//   DIR/tmp/<number>                               under way
+//   DIR/blobs/<tenant in hex>/<ab>/<sha256>        published; ab: the first two digits
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "adapters_store/blob_store.h"
+#include "adapters_store/file_ops.h"
+
+namespace lamella {
+
+class LocalBlobStore final : public BlobStore {
+ public:
+  // Makes the folders and empties tmp/. `dir` exists. `ops` is borrowed.
+  static absl::StatusOr<std::unique_ptr<LocalBlobStore>> Open(const std::string& dir,
+                                                              FileOps* ops = FileOps::System());
+
+  absl::StatusOr<std::unique_ptr<BlobWriter>> Begin() override;
+  absl::StatusOr<std::shared_ptr<const MappedFile>> Read(const BlobKey& key,
+                                                         uint64_t max_bytes) const override;
+  absl::StatusOr<uint64_t> Size(const BlobKey& key) const override;
+  absl::Status Delete(const BlobKey& key) override;
+  absl::StatusOr<std::vector<BlobKey>> List(const BlobKey& after, size_t limit) const override;
+
+ private:
+  class Writer;
+  LocalBlobStore(const std::string& dir, FileOps* ops);
+  std::string ShardOf(const BlobKey& key) const;
+  std::string PathOf(const BlobKey& key) const;
+  absl::Status MakeShard(const BlobKey& key) const;
+
+  const std::string tmp_;
+  const std::string blobs_;
+  FileOps* const ops_;
+  std::atomic<uint64_t> next_ = 0;
+};
+
+}  // namespace lamella
