@@ -31,14 +31,12 @@
 #include "absl/time/time.h"
 #include "adapters_store/adapter_store.h"
 #include "adapters_store/adapter_validator.h"
+#include "adapters_store/blob_store.h"
+#include "adapters_store/catalogue.h"
 #include "common/base/clock.h"
 #include "common/formats/base_spec.h"
 
 namespace lamella {
-
-enum class VersionState { kReady, kQuarantined };
-
-using Labels = std::map<std::string, std::string>;
 
 // A version as its owner and operators see it.
 struct VersionInfo {
@@ -52,17 +50,6 @@ struct VersionInfo {
   uint64_t config_bytes = 0;
   absl::Time created;
   std::vector<std::string> aliases;  // that point to it, sorted
-};
-
-struct WeightedVersion {
-  std::string version;  // 64 hex digits
-  uint32_t weight = 1;  // 1 to 1'000'000
-};
-
-// One version, or a split of traffic among several.
-struct AliasInfo {
-  std::string alias;
-  std::vector<WeightedVersion> targets;  // at least one
 };
 
 struct AdapterInfo {
@@ -104,8 +91,10 @@ struct UploadResult {
   absl::Duration sync_time;  // of fsync and commit
 };
 
-// One upload under way. One thread at a time. Whatever ends it but a Finish that answered OK
-// leaves neither row nor blob nor temporary file.
+// One upload under way, of a store that outlives it. One thread at a time. Whatever ends it but a
+// Finish that answered OK leaves neither row nor blob nor temporary file; where the disk fails
+// between the blob and the commit, the blob is left to garbage collection. After an error every
+// call answers that error.
 class Upload {
  public:
   virtual ~Upload() = default;
@@ -130,15 +119,6 @@ struct StoreChange {
   std::string version;
 };
 
-struct AuditEntry {
-  int64_t id = 0;
-  absl::Time time;
-  std::string actor;
-  std::string action;  // "upload", "set-alias", "delete-version", ...
-  std::string target;  // "tenants/T/adapters/A[/versions/V]"
-  std::string result;  // "OK" or the reason of the refusal
-};
-
 struct DurableStoreOptions {
   std::string dir;  // created if missing, mode 0700
   AdapterLimits limits;
@@ -147,6 +127,12 @@ struct DurableStoreOptions {
   uint64_t max_bytes = uint64_t{1} << 40;
   uint64_t max_tenant_bytes = uint64_t{1} << 40;
   int64_t max_tenant_versions = 100'000;
+};
+
+// Where a store keeps what it keeps.
+struct StorePorts {
+  std::unique_ptr<Catalogue> catalogue;
+  std::unique_ptr<BlobStore> blobs;
 };
 
 class DurableAdapterStore final : public AdapterStore {
@@ -158,6 +144,14 @@ class DurableAdapterStore final : public AdapterStore {
   // `base` is copied, `clock` borrowed. Remembers `base` by its fingerprint for offline commands.
   static absl::StatusOr<std::unique_ptr<DurableAdapterStore>> Open(
       const DurableStoreOptions& options, const BaseSpec& base, const Clock* clock);
+  // On a store that exists, for the base that was served last: what offline commands use. NOT_FOUND
+  // (MISSING_FILE) if there is no store or none was ever served.
+  static absl::StatusOr<std::unique_ptr<DurableAdapterStore>> OpenExisting(
+      const DurableStoreOptions& options, const Clock* clock);
+  // On other ports, without a lock; options.dir is not looked at.
+  static absl::StatusOr<std::unique_ptr<DurableAdapterStore>> OpenOn(
+      StorePorts ports, const DurableStoreOptions& options, const BaseSpec& base,
+      const Clock* clock);
   ~DurableAdapterStore() override;
 
   // --- AdapterStore: what serving needs. A quarantined version answers FAILED_PRECONDITION
@@ -227,25 +221,29 @@ class DurableAdapterStore final : public AdapterStore {
   };
   absl::StatusOr<ExportedVersion> Export(std::string_view tenant, std::string_view name,
                                          std::string_view version) const;
-  // Removes blobs without rows, older than the grace time and opened by nobody. Bytes freed.
+  // Removes blobs that no version needs since the grace time; whoever has one open keeps its bytes.
+  // Forgets request ids of a week ago. Bytes freed.
   absl::StatusOr<uint64_t> CollectGarbage();
   // Reads the blob that was verified longest ago and compares its digest; quarantines a bad one.
   // False if there is nothing to verify.
   absl::StatusOr<bool> ScrubOne();
   // The newest `limit` entries of a tenant, newest first; "" means all tenants.
   absl::StatusOr<std::vector<AuditEntry>> AuditLog(std::string_view tenant, size_t limit) const;
-  // A consistent copy of catalogue and blobs into the empty folder `dir`, while others go on. What
-  // it wrote is a store: opening it is restoring it.
-  absl::Status Backup(const std::string& dir) const;
-
   // Called after each committed change, outside of locks, on the changer's thread. Set once, before
   // the store is shared.
   void SetChangeListener(std::function<void(const StoreChange&)> listener);
 
+  class Impl;  // durable_store_impl.h, of this room alone
+
  private:
-  class Impl;
   explicit DurableAdapterStore(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
+
+// A consistent copy of the store in `store_dir` into the folder `dir`, which is empty or not there,
+// while a server has the store: the catalogue by SQLite's backup, then the blobs of READY versions,
+// each checked. What it wrote is a store: opening it is restoring it. FAILED_PRECONDITION
+// (STORE_UNWRITABLE) if `dir` holds something, DATA_LOSS (DIGEST_MISMATCH, MISSING_FILE).
+absl::Status BackupStore(const std::string& store_dir, const std::string& dir);
 
 }  // namespace lamella

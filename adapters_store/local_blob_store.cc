@@ -131,6 +131,12 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> LocalBlobStore::Read(const Blo
   return file;
 }
 
+absl::StatusOr<std::shared_ptr<const MappedFile>> LocalBlobStore::ReadFrom(const std::string& dir,
+                                                                           const BlobKey& key,
+                                                                           uint64_t max_bytes) {
+  return LocalBlobStore(dir, FileOps::System()).Read(key, max_bytes);
+}
+
 absl::StatusOr<uint64_t> LocalBlobStore::Size(const BlobKey& key) const {
   struct stat info {};
   if (stat(PathOf(key).c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return MissingBlob();

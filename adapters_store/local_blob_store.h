@@ -22,6 +22,11 @@ class LocalBlobStore final : public BlobStore {
   static absl::StatusOr<std::unique_ptr<LocalBlobStore>> Open(const std::string& dir,
                                                               FileOps* ops = FileOps::System());
 
+  // As Read, from a store that another process may have open.
+  static absl::StatusOr<std::shared_ptr<const MappedFile>> ReadFrom(const std::string& dir,
+                                                                    const BlobKey& key,
+                                                                    uint64_t max_bytes);
+
   absl::StatusOr<std::unique_ptr<BlobWriter>> Begin() override;
   absl::StatusOr<std::shared_ptr<const MappedFile>> Read(const BlobKey& key,
                                                          uint64_t max_bytes) const override;
