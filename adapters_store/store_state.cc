@@ -31,8 +31,7 @@ const WeightedVersion& PickTarget(const AliasInfo& alias, std::string_view scope
                                   std::string_view routing_key) {
   uint64_t total = 0;
   for (const WeightedVersion& target : alias.targets) total += target.weight;
-  const auto wide = static_cast<unsigned __int128>(StableHash(scope, routing_key)) * total;
-  auto at = static_cast<uint64_t>(wide >> 64);
+  auto at = StableHash(scope, routing_key) % total;
   for (const WeightedVersion& target : alias.targets) {
     if (at < target.weight) return target;
     at -= target.weight;
