@@ -265,13 +265,15 @@ absl::Status DurableUpload::Commit(UploadResult* result) {
       }
       result->created = first->created;
     } else {
-      const BlobKey key{row_.tenant, row_.weights_sha256};
-      RETURN_IF_ERROR(writer_->Publish(key));
-      FailPoint("store.upload.published");
+      const auto edit = [&](PendingChange* pending) {
+        RETURN_IF_ERROR(Edit(pending, &result->created));
+        // Last: whatever refuses the change leaves no blob.
+        RETURN_IF_ERROR(writer_->Publish({row_.tenant, row_.weights_sha256}));
+        FailPoint("store.upload.published");
+        return absl::OkStatus();
+      };
       ASSIGN_OR_RETURN(const AdapterInfo changed,
-                       impl_->ChangeLocked(
-                           Request(), true,
-                           [&](PendingChange* p) { return Edit(p, &result->created); }, &events));
+                       impl_->ChangeLocked(Request(), true, edit, &events));
       result->etag = changed.etag;
     }
   }

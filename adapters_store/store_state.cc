@@ -31,7 +31,7 @@ const WeightedVersion& PickTarget(const AliasInfo& alias, std::string_view scope
                                   std::string_view routing_key) {
   uint64_t total = 0;
   for (const WeightedVersion& target : alias.targets) total += target.weight;
-  auto at = StableHash(scope, routing_key) % total;
+  uint64_t at = StableHash(scope, routing_key) % total;
   for (const WeightedVersion& target : alias.targets) {
     if (at < target.weight) return target;
     at -= target.weight;
