@@ -99,19 +99,19 @@ struct RequestRow {
 struct CatalogueChange {
   std::string tenant;
   std::string name;
-  int64_t expected_revision = 0;       // 0: there is no such adapter
-  std::optional<AdapterRow> adapter;   // what it becomes; nullopt: removed with everything it has
-  std::vector<VersionRow> versions;    // added or changed
-  std::string config_json;             // of the one that is added
-  std::vector<std::string> removed;    // versions
-  std::optional<RequestRow> request;   // remembered with the change
-  AuditRow audit;                      // its time is the change's
+  int64_t expected_revision = 0;      // 0: there is no such adapter
+  std::optional<AdapterRow> adapter;  // what it becomes; nullopt: removed with everything it has
+  std::vector<VersionRow> versions;   // added or changed
+  std::string config_json;            // of the one that is added
+  std::vector<std::string> removed;   // versions
+  std::optional<RequestRow> request;  // remembered with the change
+  AuditRow audit;                     // its time is the change's
 };
 
 // A blob as the catalogue counts it.
 struct BlobRow {
   BlobKey key;
-  absl::Time verified;                    // its bytes were last seen to be right
+  absl::Time verified;                     // its bytes were last seen to be right
   std::optional<absl::Time> unreferenced;  // no version needs it since then
 };
 

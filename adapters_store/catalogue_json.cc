@@ -33,10 +33,13 @@ absl::StatusOr<BaseModule> ModuleFromJson(const JsonValue& value) {
 }  // namespace
 
 std::string LabelsToJson(const Labels& labels) {
-  return absl::StrCat(
-      "{", absl::StrJoin(labels, ",", [](std::string* out, const auto& label) {
-        absl::StrAppend(out, JsonQuote(label.first), ":", JsonQuote(label.second));
-      }), "}");
+  return absl::StrCat("{",
+                      absl::StrJoin(labels, ",",
+                                    [](std::string* out, const auto& label) {
+                                      absl::StrAppend(out, JsonQuote(label.first), ":",
+                                                      JsonQuote(label.second));
+                                    }),
+                      "}");
 }
 
 absl::StatusOr<Labels> LabelsFromJson(std::string_view json) {
@@ -51,18 +54,19 @@ absl::StatusOr<Labels> LabelsFromJson(std::string_view json) {
 }
 
 std::string BaseSpecToJson(const BaseSpec& base) {
-  return absl::StrCat(
-      "{\"architecture\":", JsonQuote(base.architecture),
-      ",\"fingerprint\":", JsonQuote(base.fingerprint), ",\"modules\":[",
-      absl::StrJoin(base.modules, ",", [](std::string* out, const BaseModule& m) {
-        absl::StrAppend(out, "[", JsonQuote(m.path), ",", m.layer, ",", static_cast<int>(m.kind),
-                        ",", m.in_features, ",", m.out_features, "]");
-      }), "]}");
+  return absl::StrCat("{\"architecture\":", JsonQuote(base.architecture),
+                      ",\"fingerprint\":", JsonQuote(base.fingerprint), ",\"modules\":[",
+                      absl::StrJoin(base.modules, ",",
+                                    [](std::string* out, const BaseModule& m) {
+                                      absl::StrAppend(out, "[", JsonQuote(m.path), ",", m.layer,
+                                                      ",", static_cast<int>(m.kind), ",",
+                                                      m.in_features, ",", m.out_features, "]");
+                                    }),
+                      "]}");
 }
 
 absl::StatusOr<BaseSpec> BaseSpecFromJson(std::string_view json) {
-  ASSIGN_OR_RETURN(const JsonValue root,
-                   ParseStrictJson(json, {.max_bytes = size_t{16} << 20}));
+  ASSIGN_OR_RETURN(const JsonValue root, ParseStrictJson(json, {.max_bytes = size_t{16} << 20}));
   BaseSpec base;
   ASSIGN_OR_RETURN(base.architecture, root.GetString("architecture"));
   ASSIGN_OR_RETURN(base.fingerprint, root.GetString("fingerprint"));

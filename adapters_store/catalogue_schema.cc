@@ -63,9 +63,9 @@ absl::Status MigrateCatalogue(SqliteDatabase* db) {
   RETURN_IF_ERROR(pragma.Run());
   constexpr auto kKnown = static_cast<int64_t>(kMigrations.size());
   if (have > kKnown) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, reasons::kStoreTooNew, "",
-                     absl::StrCat("the store has schema ", have, ", this release knows up to ",
-                                  kKnown));
+    return MakeError(
+        absl::StatusCode::kFailedPrecondition, reasons::kStoreTooNew, "",
+        absl::StrCat("the store has schema ", have, ", this release knows up to ", kKnown));
   }
   for (int64_t next = have; next < kKnown; ++next) {
     ASSIGN_OR_RETURN(SqliteTransaction transaction, SqliteTransaction::Begin(db));

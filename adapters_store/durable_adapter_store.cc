@@ -166,8 +166,10 @@ std::vector<AdapterInfo> DurableAdapterStore::ListAdapters(std::string_view tena
   return page;
 }
 
-absl::StatusOr<std::vector<VersionInfo>> DurableAdapterStore::ListVersions(
-    std::string_view tenant, std::string_view name, std::string_view after, size_t limit) const {
+absl::StatusOr<std::vector<VersionInfo>> DurableAdapterStore::ListVersions(std::string_view tenant,
+                                                                           std::string_view name,
+                                                                           std::string_view after,
+                                                                           size_t limit) const {
   MutexLock lock(&impl_->state_mutex);
   const auto owner = impl_->tenants.find(tenant);
   if (owner == impl_->tenants.end()) return AdapterNotFound(name);

@@ -18,8 +18,8 @@ constexpr uint32_t kMaxWeight = 1'000'000;
 
 ChangeRequest Request(std::string_view tenant, std::string_view name, std::string_view version,
                       std::string_view etag, const char* action, const Actor& actor) {
-  return {std::string(tenant), std::string(name), std::string(version),
-          std::string(etag),   action,            actor.name};
+  return {std::string(tenant), std::string(name), std::string(version), std::string(etag), action,
+          actor.name};
 }
 
 absl::Status InUse(const std::string& what) {
@@ -32,9 +32,9 @@ absl::Status CheckAlias(const AliasInfo& alias, const AdapterState& state) {
                      absl::StrCat(QuoteForMessage(alias.alias), " is no name for an alias"));
   }
   if (alias.targets.empty() || alias.targets.size() > kMaxTargets) {
-    return MakeError(absl::StatusCode::kInvalidArgument, reasons::kTooMany, "targets",
-                     absl::StrCat("an alias has 1 to ", kMaxTargets, " targets, got ",
-                                  alias.targets.size()));
+    return MakeError(
+        absl::StatusCode::kInvalidArgument, reasons::kTooMany, "targets",
+        absl::StrCat("an alias has 1 to ", kMaxTargets, " targets, got ", alias.targets.size()));
   }
   std::set<std::string> seen;
   for (const WeightedVersion& target : alias.targets) {
@@ -69,17 +69,15 @@ absl::StatusOr<AdapterInfo> DurableAdapterStore::SetAlias(std::string_view tenan
                                                           const AliasInfo& alias,
                                                           std::string_view etag,
                                                           const Actor& actor) {
-  return impl_->Change(Request(tenant, name, "", etag, "set-alias", actor),
-                       [&](PendingChange* pending) {
-                         RETURN_IF_ERROR(CheckAlias(alias, *pending->state));
-                         auto& aliases = pending->state->row.aliases;
-                         std::erase_if(aliases, [&](const AliasInfo& a) {
-                           return a.alias == alias.alias;
-                         });
-                         aliases.push_back(alias);
-                         std::ranges::sort(aliases, {}, &AliasInfo::alias);
-                         return absl::OkStatus();
-                       });
+  return impl_->Change(
+      Request(tenant, name, "", etag, "set-alias", actor), [&](PendingChange* pending) {
+        RETURN_IF_ERROR(CheckAlias(alias, *pending->state));
+        auto& aliases = pending->state->row.aliases;
+        std::erase_if(aliases, [&](const AliasInfo& a) { return a.alias == alias.alias; });
+        aliases.push_back(alias);
+        std::ranges::sort(aliases, {}, &AliasInfo::alias);
+        return absl::OkStatus();
+      });
 }
 
 absl::StatusOr<AdapterInfo> DurableAdapterStore::DeleteAlias(std::string_view tenant,
@@ -119,15 +117,15 @@ absl::Status DurableAdapterStore::DeleteAdapter(std::string_view tenant, std::st
                                                 std::string_view etag, bool force,
                                                 const Actor& actor) {
   return impl_
-      ->Change(Request(tenant, name, "", etag, "delete-adapter", actor),
-               [&](PendingChange* pending) {
-                 if (!pending->state->row.aliases.empty() && !force) {
-                   return InUse(absl::StrCat("it has ", pending->state->row.aliases.size(),
-                                             " aliases"));
-                 }
-                 pending->state.reset();
-                 return absl::OkStatus();
-               })
+      ->Change(
+          Request(tenant, name, "", etag, "delete-adapter", actor),
+          [&](PendingChange* pending) {
+            if (!pending->state->row.aliases.empty() && !force) {
+              return InUse(absl::StrCat("it has ", pending->state->row.aliases.size(), " aliases"));
+            }
+            pending->state.reset();
+            return absl::OkStatus();
+          })
       .status();
 }
 

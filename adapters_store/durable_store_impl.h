@@ -69,8 +69,7 @@ class DurableAdapterStore::Impl {
                                            const Edit& edit, std::vector<StoreChange>* events)
       REQUIRES(change_mutex) EXCLUDES(state_mutex);
   void Notify(const std::vector<StoreChange>& events) const;
-  void NoteRefusal(const ChangeRequest& request, const absl::Status& status)
-      EXCLUDES(state_mutex);
+  void NoteRefusal(const ChangeRequest& request, const absl::Status& status) EXCLUDES(state_mutex);
   absl::Status FlushRefusals() EXCLUDES(state_mutex);
   AuditRow MakeAudit(const ChangeRequest& request, std::string_view result) const;
 

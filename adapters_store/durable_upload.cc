@@ -69,9 +69,7 @@ absl::Status CheckHeader(const UploadHeader& header, const AdapterLimits& limits
   return CheckSize("weights_bytes", header.weights_bytes, limits.tensors.max_file_bytes);
 }
 
-absl::Status WrongOrder(const char* what) {
-  return Invalid(reasons::kWrongUploadOrder, "", what);
-}
+absl::Status WrongOrder(const char* what) { return Invalid(reasons::kWrongUploadOrder, "", what); }
 
 }  // namespace
 
@@ -108,8 +106,7 @@ absl::StatusOr<std::unique_ptr<UploadReservation>> UploadReservation::Take(
     all += bytes;
     if (tenant == header.tenant) of_tenant += bytes;
   }
-  if (of_tenant > impl->options.max_tenant_bytes ||
-      versions >= impl->options.max_tenant_versions) {
+  if (of_tenant > impl->options.max_tenant_bytes || versions >= impl->options.max_tenant_versions) {
     return MakeError(absl::StatusCode::kResourceExhausted, reasons::kQuotaExceeded, "weights_bytes",
                      absl::StrCat("a tenant may have ", impl->options.max_tenant_bytes,
                                   " bytes and ", impl->options.max_tenant_versions, " versions"));

@@ -82,8 +82,7 @@ void SqliteDatabase::Close::operator()(sqlite3* db) const { sqlite3_close_v2(db)
 absl::StatusOr<SqliteDatabase> SqliteDatabase::Open(const std::string& path, bool read_only,
                                                     const std::string& vfs) {
   sqlite3* raw = nullptr;
-  const int flags =
-      read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  const int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   const int result = sqlite3_open_v2(path.c_str(), &raw, flags | SQLITE_OPEN_FULLMUTEX,
                                      vfs.empty() ? nullptr : vfs.c_str());
   SqliteDatabase db;
@@ -102,8 +101,8 @@ absl::Status SqliteDatabase::Execute(const char* sql) {
 
 absl::StatusOr<SqliteStatement> SqliteDatabase::Prepare(std::string_view sql) const {
   sqlite3_stmt* statement = nullptr;
-  const int result = sqlite3_prepare_v2(db_.get(), sql.data(), static_cast<int>(sql.size()),
-                                        &statement, nullptr);
+  const int result =
+      sqlite3_prepare_v2(db_.get(), sql.data(), static_cast<int>(sql.size()), &statement, nullptr);
   if (result != SQLITE_OK) return SqliteError(sqlite3_extended_errcode(db_.get()));
   return SqliteStatement(statement);
 }

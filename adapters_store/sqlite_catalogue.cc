@@ -148,8 +148,8 @@ absl::StatusOr<std::vector<AuditEntry>> SqliteCatalogue::ListAudit(std::string_v
   for (;;) {
     ASSIGN_OR_RETURN(const bool more, rows.Step());
     if (!more) return page;
-    page.push_back({rows.Int(0), TimeAt(rows, 1), rows.Text(2), rows.Text(3), rows.Text(4),
-                    rows.Text(5)});
+    page.push_back(
+        {rows.Int(0), TimeAt(rows, 1), rows.Text(2), rows.Text(3), rows.Text(4), rows.Text(5)});
   }
 }
 

@@ -35,10 +35,11 @@ absl::Status CheckRevision(SqliteDatabase* db, const CatalogueChange& change) {
 }
 
 absl::Status PutAdapter(SqliteDatabase* db, const AdapterRow& row, int64_t revision) {
-  ASSIGN_OR_RETURN(SqliteStatement put,
-                   db->Prepare("INSERT INTO adapters VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
-                               "SET revision = excluded.revision, labels = excluded.labels, "
-                               "updated = excluded.updated"));
+  ASSIGN_OR_RETURN(
+      SqliteStatement put,
+      db->Prepare("INSERT INTO adapters VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE "
+                  "SET revision = excluded.revision, labels = excluded.labels, "
+                  "updated = excluded.updated"));
   put.Bind(row.tenant).Bind(row.name).Bind(revision).Bind(LabelsToJson(row.labels));
   return put.Bind(Micros(row.created)).Bind(Micros(row.updated)).Run();
 }
@@ -96,10 +97,11 @@ absl::Status Remove(SqliteDatabase* db, const CatalogueChange& change) {
     RETURN_IF_ERROR(remove.Bind(change.tenant).Bind(change.name).Run());
   }
   if (change.adapter && change.removed.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(SqliteStatement mark,
-                   db->Prepare("UPDATE blobs SET unreferenced = ? WHERE tenant = ? AND unreferenced "
-                               "IS NULL AND NOT EXISTS(SELECT 1 FROM versions v WHERE v.tenant = "
-                               "blobs.tenant AND v.weights_sha256 = blobs.sha256)"));
+  ASSIGN_OR_RETURN(
+      SqliteStatement mark,
+      db->Prepare("UPDATE blobs SET unreferenced = ? WHERE tenant = ? AND unreferenced "
+                  "IS NULL AND NOT EXISTS(SELECT 1 FROM versions v WHERE v.tenant = "
+                  "blobs.tenant AND v.weights_sha256 = blobs.sha256)"));
   return mark.Bind(Micros(change.audit.entry.time)).Bind(change.tenant).Run();
 }
 
@@ -181,8 +183,9 @@ absl::Status SqliteCatalogue::NoteBlob(const BlobRow& row) {
 
 absl::Status SqliteCatalogue::SetVerified(const BlobKey& key, absl::Time when) {
   MutexLock lock(&write_mutex_);
-  ASSIGN_OR_RETURN(SqliteStatement set,
-                   writer_.Prepare("UPDATE blobs SET verified = ? WHERE tenant = ? AND sha256 = ?"));
+  ASSIGN_OR_RETURN(
+      SqliteStatement set,
+      writer_.Prepare("UPDATE blobs SET verified = ? WHERE tenant = ? AND sha256 = ?"));
   return set.Bind(Micros(when)).Bind(key.tenant).Bind(key.sha256).Run();
 }
 

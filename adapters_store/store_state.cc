@@ -137,8 +137,10 @@ absl::Status Usable(const VersionRow& row, const std::string& base_fingerprint) 
   if (row.state == VersionState::kQuarantined) {
     return MakeError(absl::StatusCode::kFailedPrecondition, reasons::kVersionQuarantined,
                      "adapter_id",
-                     absl::StrCat("adapter ", QuoteForMessage(row.name), ": the version is "
-                                  "quarantined: ", row.quarantine_reason));
+                     absl::StrCat("adapter ", QuoteForMessage(row.name),
+                                  ": the version is "
+                                  "quarantined: ",
+                                  row.quarantine_reason));
   }
   if (row.checked_fingerprint != base_fingerprint) {
     return MakeError(absl::StatusCode::kFailedPrecondition, reasons::kWrongBase, "adapter_id",

@@ -26,7 +26,8 @@ absl::Status WeightsScanner::Add(std::span<const std::byte> bytes) {
 absl::Status WeightsScanner::AddHeader(std::span<const std::byte>* bytes) {
   while (!layout_) {
     const uint64_t want = header_end_.value_or(std::min(file_bytes_, kSafetensorsHeadBytes));
-    const size_t take = std::min<uint64_t>(bytes->size(), want - std::min<uint64_t>(want, head_.size()));
+    const size_t take =
+        std::min<uint64_t>(bytes->size(), want - std::min<uint64_t>(want, head_.size()));
     head_.insert(head_.end(), bytes->begin(), bytes->begin() + static_cast<ptrdiff_t>(take));
     *bytes = bytes->subspan(take);
     seen_bytes_ += take;
@@ -85,9 +86,9 @@ absl::Status WeightsScanner::ScanPiece(const SafetensorsTensor& tensor,
 
 absl::Status WeightsScanner::Finish() const {
   if (seen_bytes_ == file_bytes_ && layout_) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kInvalidArgument, reasons::kTruncated, "weights_bytes",
-                   absl::StrCat("the weights end after ", seen_bytes_, " of ", file_bytes_,
-                                " announced bytes"));
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, reasons::kTruncated, "weights_bytes",
+      absl::StrCat("the weights end after ", seen_bytes_, " of ", file_bytes_, " announced bytes"));
 }
 
 }  // namespace lamella

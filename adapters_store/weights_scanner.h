@@ -45,12 +45,12 @@ class WeightsScanner {
   const AdapterLimits limits_;
   const uint64_t file_bytes_;
   uint64_t seen_bytes_ = 0;
-  std::vector<std::byte> head_;           // until the header is parsed
+  std::vector<std::byte> head_;  // until the header is parsed
   std::optional<uint64_t> header_end_;
   std::optional<SafetensorsFile> layout_;
   ValidatedAdapter validated_;
-  size_t tensor_ = 0;                     // whose values come next
-  std::array<std::byte, 8> carry_{};      // an element of which the rest is to come
+  size_t tensor_ = 0;                 // whose values come next
+  std::array<std::byte, 8> carry_{};  // an element of which the rest is to come
   size_t carry_bytes_ = 0;
 };
 

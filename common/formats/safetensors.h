@@ -49,9 +49,9 @@ struct SafetensorsLimits {
 struct SafetensorsTensor {
   std::string name;
   DType dtype = DType::kOther;
-  std::string dtype_name;           // as the file spells it: "BF16", "F8_E4M3"
-  std::vector<int64_t> shape;       // e.g. {8, 576}; {} is a scalar
-  uint64_t file_offset = 0;         // of its first byte
+  std::string dtype_name;      // as the file spells it: "BF16", "F8_E4M3"
+  std::vector<int64_t> shape;  // e.g. {8, 576}; {} is a scalar
+  uint64_t file_offset = 0;    // of its first byte
   uint64_t size_bytes = 0;
   std::span<const std::byte> data;  // row-major, any alignment; empty after ParseHeader
 

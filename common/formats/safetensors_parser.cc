@@ -147,7 +147,6 @@ class SafetensorsParser {
   }
 
  private:
-
   absl::StatusOr<JsonValue> ParseHeader(std::string_view header) const {
     if (!header.starts_with('{')) return RefuseHeader("", "the header does not begin with '{'");
     const JsonLimits limits{.max_bytes = header.size(),

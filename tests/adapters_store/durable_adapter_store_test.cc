@@ -1,14 +1,13 @@
 #include "adapters_store/durable_adapter_store.h"
 
-#include <sqlite3.h>
-
-#include <cmath>
+#include <algorithm>
+#include <atomic>
 #include <fstream>
-#include <limits>
 #include <map>
 #include <thread>
 
 #include "absl/time/clock.h"
+#include "adapters_store/adapter_id.h"
 #include "adapters_store/sqlite.h"
 #include "common/base/reasons.h"
 #include "tests/adapters_store/store_fixture.h"
@@ -162,9 +161,11 @@ TEST_F(DurableAdapterStoreTest, ACorruptedBlobIsDataLossAndAnUploadMendsIt) {
   const std::string version = Put(0.5F);
   OpenStore();
   const StoredVersion stored = *Resolve("tone");
-  std::fstream(FilesOf("blobs").at(0), std::ios::in | std::ios::out).seekp(-1, std::ios::end).put(1);
-  EXPECT_TRUE(IsError(store_->Open(stored), Code::kDataLoss, reasons::kDigestMismatch,
-                      "adapter_id"));
+  std::fstream(FilesOf("blobs").at(0), std::ios::in | std::ios::out)
+      .seekp(-1, std::ios::end)
+      .put(1);
+  EXPECT_TRUE(
+      IsError(store_->Open(stored), Code::kDataLoss, reasons::kDigestMismatch, "adapter_id"));
   EXPECT_TRUE(IsError(Resolve("tone"), Code::kFailedPrecondition, reasons::kVersionQuarantined,
                       "adapter_id"));
   EXPECT_TRUE(IsError(store_->Release("acme", "tone", version, actor_), Code::kDataLoss,
@@ -180,9 +181,11 @@ TEST_F(DurableAdapterStoreTest, LaterOpensSeeAChangedFileToo) {
   const StoredVersion stored = *Resolve("tone");
   ASSERT_TRUE(IsOk(store_->Open(stored)));
   ASSERT_TRUE(IsOk(store_->Open(stored)));
-  std::fstream(FilesOf("blobs").at(0), std::ios::in | std::ios::out).seekp(-1, std::ios::end).put(1);
-  EXPECT_TRUE(IsError(store_->Open(stored), Code::kDataLoss, reasons::kDigestMismatch,
-                      "adapter_id"));
+  std::fstream(FilesOf("blobs").at(0), std::ios::in | std::ios::out)
+      .seekp(-1, std::ios::end)
+      .put(1);
+  EXPECT_TRUE(
+      IsError(store_->Open(stored), Code::kDataLoss, reasons::kDigestMismatch, "adapter_id"));
 }
 
 TEST_F(DurableAdapterStoreTest, MissingAndShortBlobsAreQuarantinedAtStart) {
@@ -242,8 +245,8 @@ TEST_F(DurableAdapterStoreTest, AChangeOfBaseListsWhatNoLongerFitsAndLosesNothin
   const BaseSpec old = base_;
   base_.fingerprint = std::string(64, 'e');
   OpenStore();
-  EXPECT_TRUE(IsError(Resolve("tone"), Code::kFailedPrecondition, reasons::kWrongBase,
-                      "adapter_id"));
+  EXPECT_TRUE(
+      IsError(Resolve("tone"), Code::kFailedPrecondition, reasons::kWrongBase, "adapter_id"));
   ASSERT_EQ(store_->MisfitVersions().size(), 1U);
   EXPECT_FALSE(store_->MisfitVersions()[0].fits_base);
   UploadHeader header = HeaderFor(SmallAdapter(), "acme", "tone");
@@ -394,7 +397,9 @@ TEST_F(DurableAdapterStoreTest, ReadersSeeAllOfAChangeOrNothing) {
             IsOk(store_->SetAlias("acme", "tone", {"live", {{i % 2 ? a : b, 1}}}, "", actor_)));
         ASSERT_TRUE(IsOk(store_->CollectGarbage()));
         ASSERT_TRUE(IsOk(store_->ScrubOne()));
-        if (i % 5 == 4) ASSERT_TRUE(IsOk(store_->DeleteAdapter("acme", name, "", true, actor_)));
+        if (i % 5 == 4) {
+          ASSERT_TRUE(IsOk(store_->DeleteAdapter("acme", name, "", true, actor_)));
+        }
       }
     });
   }

@@ -26,8 +26,8 @@ class DurableUploadTest : public testing::StoreTest {
                      const std::string& reason, const std::string& field = "",
                      absl::StatusCode code = absl::StatusCode::kInvalidArgument) {
     for (const size_t piece : {1, 3, 64, 1 << 20}) {
-      EXPECT_TRUE(IsError(UploadTo(store_.get(), header, adapter, actor_, piece), code, reason,
-                          field))
+      EXPECT_TRUE(
+          IsError(UploadTo(store_.get(), header, adapter, actor_, piece), code, reason, field))
           << piece;
       ExpectNothingLeft();
     }
@@ -131,9 +131,8 @@ TEST_F(DurableUploadTest, PartsOutOfOrderAreRefused) {
   auto early = store_->BeginUpload(header, actor_);
   EXPECT_TRUE(IsInvalid((*early)->AddWeights(AsBytes("x")), reasons::kWrongUploadOrder));
   auto more = store_->BeginUpload(header, actor_);
-  EXPECT_TRUE(
-      IsInvalid((*more)->AddConfig(adapter.config_json + " "), reasons::kLimitExceeded,
-                "config_bytes"));
+  EXPECT_TRUE(IsInvalid((*more)->AddConfig(adapter.config_json + " "), reasons::kLimitExceeded,
+                        "config_bytes"));
   auto late = store_->BeginUpload(header, actor_);
   ASSERT_TRUE(IsOk((*late)->AddConfig(adapter.config_json)));
   EXPECT_TRUE(IsInvalid((*late)->AddConfig("x"), reasons::kWrongUploadOrder));
