@@ -113,7 +113,8 @@ bool SpawnAndKill(const std::vector<std::string>& arguments, int after_us) {
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   pid_t child = -1;
-  if (posix_spawn(&child, "/proc/self/exe", nullptr, nullptr, argv.data(), environ) != 0) return false;
+  if (posix_spawn(&child, "/proc/self/exe", nullptr, nullptr, argv.data(), environ) != 0)
+    return false;
   if (after_us >= 0) {
     usleep(static_cast<useconds_t>(after_us));
     kill(child, SIGKILL);

@@ -164,7 +164,8 @@ int RunAll(int stride) {
     }
   }
   std::printf(
-      "store_fault_loop faults=%d refused=%d unclear=%d stuck=%d lost=%d half_visible=%d stray=%d\n",
+      "store_fault_loop faults=%d refused=%d unclear=%d stuck=%d lost=%d half_visible=%d "
+      "stray=%d\n",
       totals.faults, totals.refused, totals.unclear, totals.stuck, totals.lost, totals.half_visible,
       totals.stray);
   return totals.bad() == 0 && totals.faults > 0 ? 0 : 1;

@@ -69,7 +69,8 @@ absl::Status UploadContent(const StoreChangeOp& op, DurableAdapterStore* store) 
   header.alias = op.alias;
   header.config_bytes = content.config.size();
   header.weights_bytes = content.weights.size();
-  ASSIGN_OR_RETURN(const auto upload, store->BeginUpload(header, {.name = "stress", .request_id = ""}));
+  ASSIGN_OR_RETURN(const auto upload,
+                   store->BeginUpload(header, {.name = "stress", .request_id = ""}));
   RETURN_IF_ERROR(upload->AddConfig(content.config));
   RETURN_IF_ERROR(upload->AddWeights(AsBytes(content.weights)));
   return upload->Finish().status();

@@ -33,7 +33,9 @@ Function Next(const char* name) {
 bool Below(const char* path) {
   return active && std::strncmp(path, folder.c_str(), folder.size()) == 0;
 }
-bool Watched(int fd) { return active && fd >= 0 && fd < kMaxFds && watched[static_cast<size_t>(fd)]; }
+bool Watched(int fd) {
+  return active && fd >= 0 && fd < kMaxFds && watched[static_cast<size_t>(fd)];
+}
 
 // True: the call is to fail, and errno says how.
 bool Strikes(FaultCall call) {
