@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <span>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/status_macros.h"
 #include "server/kernels/kernel_table.h"
 #include "tests/bench/machine.h"
 #include "tests/bench/random_source.h"
@@ -13,6 +15,8 @@
 
 namespace lamella::bench {
 namespace {
+
+constexpr size_t kChunkBytes = 1 << 20;
 
 class Uniform {
  public:
@@ -50,6 +54,25 @@ AdapterFile MakeAdapterFile(const BaseSpec& base, int32_t rank, uint32_t seed, D
   return {absl::StrCat(R"({"peft_type":"LORA","task_type":"CAUSAL_LM","r":)", rank,
                        R"(,"lora_alpha":)", rank, "}"),
           writer.Bytes()};
+}
+
+absl::StatusOr<UploadResult> UploadAdapter(DurableAdapterStore* store, const std::string& name,
+                                           const AdapterFile& file) {
+  UploadHeader header;
+  header.tenant = "bench";
+  header.adapter = name;
+  header.alias = "live";
+  header.config_bytes = file.config_json.size();
+  header.weights_bytes = file.weights.size();
+  ASSIGN_OR_RETURN(auto upload,
+                   store->BeginUpload(header, Actor{.name = "bench", .request_id = ""}));
+  RETURN_IF_ERROR(upload->AddConfig(file.config_json));
+  const auto bytes = std::as_bytes(std::span(file.weights));
+  for (size_t at = 0; at < bytes.size(); at += kChunkBytes) {
+    RETURN_IF_ERROR(
+        upload->AddWeights(bytes.subspan(at, std::min(kChunkBytes, bytes.size() - at))));
+  }
+  return upload->Finish();
 }
 
 double Median(std::vector<double> values) { return Percentile(std::move(values), 0.5); }

@@ -6,7 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "absl/time/time.h"
+#include "absl/status/status.h"
+#include "adapters_store/durable_adapter_store.h"
 #include "common/formats/base_spec.h"
 #include "common/formats/dtype.h"
 
@@ -22,6 +23,10 @@ struct AdapterFile {
 // Random values; every linear of the base, or the first `modules` of them.
 AdapterFile MakeAdapterFile(const BaseSpec& base, int32_t rank, uint32_t seed,
                             DType dtype = DType::kF32, size_t modules = 1 << 20);
+
+// In chunks of 1 MiB, as the protocol carries it.
+absl::StatusOr<UploadResult> UploadAdapter(DurableAdapterStore* store, const std::string& name,
+                                           const AdapterFile& file);
 
 double Median(std::vector<double> values);
 // The value that `share` of the values do not exceed.

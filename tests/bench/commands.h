@@ -8,6 +8,8 @@
 namespace lamella::bench {
 
 absl::Status EngineCommand();
+absl::Status LoadCommand();
+absl::Status StoreCommand();
 absl::Status ZipfCommand();
 
 }  // namespace lamella::bench

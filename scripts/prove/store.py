@@ -1,0 +1,137 @@
+"""The figures that the adapter store and its cache promise. Run through scripts/prove.sh store."""
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+import report
+from report import Row
+
+BIN = "build/release/bin"
+FUZZ = "build/fuzz/bin"
+TARGETS = ["lamella-bench", "lamella-churn", "store_crash_loop", "store_fault_loop"]
+CHUNK_BYTES = 1 << 20
+
+
+def build(_quick):
+    """Builds what the rows need; the fuzz targets too where there is a clang."""
+    subprocess.run(["cmake", "--preset", "release"], check=True, capture_output=True)
+    subprocess.run(["cmake", "--build", "--preset", "release", "--target", *TARGETS], check=True, capture_output=True)
+    if shutil.which("clang++"):
+        subprocess.run(["cmake", "--preset", "fuzz"], check=True, capture_output=True)
+        subprocess.run(["cmake", "--build", "--preset", "fuzz", "--target", "fuzzers"], check=True,
+                       capture_output=True)
+    return []
+
+
+def counted(*command):
+    """Runs a program that ends with one line of name=number; its exit status and the numbers."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    line = next((text for text in reversed(done.stdout.splitlines()) if "=" in text), "")
+    numbers = {name: float(value) for name, value in re.findall(r"(\w+)=(-?[\d.]+)", line)}
+    if not numbers:
+        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stderr[-300:]}")
+    return done.returncode, numbers
+
+
+def bench(command, *flags):
+    done = subprocess.run([f"{BIN}/lamella-bench", command, "--json", *flags], capture_output=True, text=True,
+                          check=True)
+    return json.loads(done.stdout)
+
+
+def crash_loop(quick):
+    """kill -9 at random and at named points, against an oracle of acknowledgements."""
+    kills = 10 if quick else 50
+    status, n = counted(f"{BIN}/store_crash_loop", f"--kills={kills}")
+    return [Row.judge("crash loop: uploads, deletes, alias switches under kill -9",
+                      f"0 acknowledged losses, 0 half-visible versions in {kills} kills",
+                      f"{n['kills']:.0f} kills: {n['lost']:.0f} lost, {n['half_visible']:.0f} half-visible, "
+                      f"{n['stray']:.0f} stray files",
+                      status == 0 and n["kills"] >= kills and n["lost"] == n["half_visible"] == n["stray"] == 0)]
+
+
+def fault_loop(quick):
+    """Every n-th write, fsync, rename, open that fails; a full disk; a read-only file system."""
+    status, n = counted(f"{BIN}/store_fault_loop", *(["--quick"] if quick else []))
+    return [Row.judge("fault loop: the n-th write, fsync, rename, open fails; disk full; read-only",
+                      "a clear status each time, the store usable after, nothing lost",
+                      f"{n['faults']:.0f} faults: {n['unclear']:.0f} unclear, {n['stuck']:.0f} stuck, "
+                      f"{n['lost']:.0f} lost, {n['half_visible']:.0f} half-visible, {n['stray']:.0f} stray files",
+                      status == 0 and n["faults"] > 0 and
+                      all(n[name] == 0 for name in ("unclear", "stuck", "lost", "half_visible", "stray")))]
+
+
+def churn(quick):
+    """Changes every 30 ms under generation, a cache of two adapters, six that are hot."""
+    tokens = 100_000 if quick else 1_000_000
+    status, n = counted(f"{BIN}/lamella-churn", f"--tokens={tokens}")
+    changes = n["uploads"] + n["switches"] + n["evictions"] + n["deletions"]
+    return [Row.judge("churn: a change every 30 ms under generation, room for 2 of 6 hot adapters",
+                      f"0 mismatches in >= {tokens:,} tokens",
+                      f"{n['mismatches']:.0f} in {n['tokens']:,.0f} tokens, {changes:.0f} changes, "
+                      f"{n['loads']:,.0f} loads",
+                      status == 0 and n["tokens"] >= tokens and n["mismatches"] == 0)]
+
+
+def uploads_and_refusals(quick):
+    """What an upload costs, and a file that is refused for its header."""
+    n = bench("store", *(["--rounds=1"] if quick else []))
+    speed, heap = n["upload_megabytes_per_second"], n["upload_heap_bytes"]
+    p99, share = n["refusal_p99_ms"], n["refusal_heap_share"]
+    return [Row.judge("upload of 20 MB in process, hash, scan and write, one core", ">= 300 MB/s",
+                      f"{speed:.0f} MB/s, and {n['sync_ms']:.1f} ms to make it durable", speed >= 300),
+            Row.judge("our own buffers of an upload, in chunks of 1 MiB", "<= 4 chunks", f"{heap / CHUNK_BYTES:.2f}",
+                      heap <= 4 * CHUNK_BYTES),
+            Row.judge(f"header faults answered, p99 of {n['refusals']}", "<= 5 ms", f"{p99:.2f} ms", p99 <= 5),
+            Row.judge(f"memory of a refusal, header of {n['largest_header_bytes']:,} bytes", "<= 2 x header",
+                      f"{share:.2f} x", share <= 2)]
+
+
+def loads(quick):
+    """From the request to the first use, whoever else is in memory."""
+    n = bench("load", *(["--rounds=1", "--residents=1,100"] if quick else []))
+    rows = [Row.judge(f"load of 20 MB from the page cache, {r['residents']} others in memory",
+                      "first <= 25 ms, later <= 10 ms", f"{r['first_ms']:.1f} ms, {r['later_ms']:.1f} ms",
+                      r["first_ms"] <= 25 and r["later_ms"] <= 10) for r in n["rows"]]
+    share = n["resident_share"]
+    return rows + [Row.judge("resident bytes of an adapter of 20 MB", "<= 1.02 x packed bytes", f"{share:.4f} x",
+                             share <= 1.02)]
+
+
+def zipf(quick):
+    """A cache of half the working set."""
+    n = bench("zipf", *(["--rounds=1", "--requests=400"] if quick else ["--rounds=3", "--requests=1000"]))
+    share, off = n["throughput_share"], abs(n["hit_rate"] - n["model_hit_rate"])
+    figure = f"Zipf 1.0 over {n['adapters']:,} adapters, working set 2 x the cache"
+    return [Row.judge(f"{figure}: throughput", ">= 70% of all-resident",
+                      f"{100 * share:.1f}% ({n['half_tokens_per_second']:.0f} of {n['all_tokens_per_second']:.0f} tok/s)",
+                      share >= 0.7),
+            Row.judge(f"{figure}: hit rate", "an LRU model's within 2 points",
+                      f"{100 * n['hit_rate']:.1f}% against {100 * n['model_hit_rate']:.1f}%", off <= 0.02),
+            Row.judge("resident bytes of all that is in that cache", "<= 1.02 x packed bytes",
+                      f"{n['resident_share']:.4f} x", n["resident_share"] <= 1.02)]
+
+
+def fuzz(quick):
+    """Every parser of uploaded bytes, from the corpus that is kept."""
+    seconds = 3 if quick else 60
+    rows = []
+    for name in ("safetensors", "adapter_config", "upload"):
+        figure, goal = f"fuzz {name}, ASan and UBSan", f"{seconds} s, no finding"
+        target = f"{FUZZ}/{name}_fuzz"
+        if not os.path.exists(target):
+            rows.append(Row.not_run(figure, goal, "no such target was built: it needs clang"))
+            continue
+        with tempfile.TemporaryDirectory() as grown:
+            done = subprocess.run([target, f"-max_total_time={seconds}", "-rss_limit_mb=2048", grown,
+                                   f"tests/fuzz/corpus/{name}"], capture_output=True, text=True, check=False)
+        runs = re.search(r"Done (\d+) runs", done.stderr)
+        rows.append(Row.judge(figure, goal, f"exit {done.returncode}, {int(runs.group(1)) if runs else 0:,} runs",
+                              done.returncode == 0 and runs is not None))
+    return rows
+
+
+report.main("store", [build, crash_loop, fault_loop, churn, uploads_and_refusals, loads, zipf, fuzz])
