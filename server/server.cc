@@ -7,18 +7,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "adapters_store/adapter_id.h"
 #include "adapters_store/folder_adapter_store.h"
 #include "common/base/clock.h"
-#include "common/base/error.h"
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
+#include "server/adapter_rooms.h"
 #include "server/api/credentials.h"
 #include "server/api/rpc_server.h"
 #include "server/engine/engine.h"
-#include "server/lora/adapter_loader.h"
-#include "server/lora/adapter_manager.h"
-#include "server/lora/store_catalogue.h"
 #include "server/model/cpu_executor.h"
 #include "server/model/weight_source.h"
 #include "server/telemetry/metrics_registry.h"
@@ -30,20 +26,6 @@ namespace {
 
 // How long the last messages may take to leave after the engine has ended every stream.
 constexpr absl::Duration kFlushGrace = absl::Seconds(2);
-
-// The store of a server that has no folder of adapters.
-class EmptyAdapterStore final : public AdapterStore {
- public:
-  absl::StatusOr<StoredVersion> Resolve(std::string_view, std::string_view adapter_id,
-                                        std::string_view) const override {
-    const auto parsed = ParseAdapterId(adapter_id);
-    return parsed.ok() ? AdapterNotFound(adapter_id) : parsed.status();
-  }
-  std::vector<AdapterListing> List(std::string_view) const override { return {}; }
-  absl::StatusOr<AdapterFiles> Open(const StoredVersion& version) const override {
-    return AdapterNotFound(version.name);
-  }
-};
 
 class EngineSink final : public RequestSink {
  public:
@@ -103,10 +85,9 @@ absl::StatusOr<std::unique_ptr<CpuExecutor>> MakeExecutor(const WeightSource& so
   return CpuExecutor::Create(source, options);
 }
 
-absl::StatusOr<std::unique_ptr<AdapterStore>> OpenStore(const std::string& dir,
-                                                        const BaseSpec& base) {
-  if (dir.empty()) return std::make_unique<EmptyAdapterStore>();
-  return FolderAdapterStore::Open(dir, base, AdapterLimits());
+// Where a listener listens, with the port that it got; "off" without one.
+std::string AddressOf(const std::string& wanted, int port) {
+  return port == 0 ? "off" : absl::StrCat(wanted.substr(0, wanted.rfind(':')), ":", port);
 }
 
 absl::StatusOr<std::unique_ptr<Authenticator>> MakeAuthenticator(const std::string& path) {
@@ -134,10 +115,7 @@ struct Server::Rooms {
   std::unique_ptr<Authenticator> authenticator;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<CpuExecutor> executor;
-  std::unique_ptr<AdapterStore> store;
-  std::unique_ptr<AdapterLoader> loader;
-  std::unique_ptr<AdapterManager> manager;
-  std::unique_ptr<AdapterCatalogue> catalogue;
+  std::unique_ptr<AdapterRooms> adapters;
   std::unique_ptr<Engine> engine;
   std::unique_ptr<EngineSink> sink;
   std::unique_ptr<RpcServer> rpc;
@@ -168,21 +146,12 @@ absl::Status Server::Rooms::BuildModel(const ServerConfig& config, ModelFacts* f
 }
 
 absl::Status Server::Rooms::BuildAdapters(const ServerConfig& config) {
-  ASSIGN_OR_RETURN(store, OpenStore(config.adapters.dir, executor->base_spec()));
-  for (const AdapterListing& listing : store->List(kDefaultTenant)) {
-    if (listing.status.ok()) continue;
-    LogWarning("adapter refused", {{"adapter", listing.version.name},
-                                   {"reason", ErrorReason(listing.status)},
-                                   {"field", ErrorField(listing.status)},
-                                   {"message", std::string(listing.status.message())}});
-  }
-  loader = std::make_unique<StoreAdapterLoader>(store.get(), &executor->base_spec(),
-                                                &executor->kernel_table());
-  AdapterManagerOptions options;
-  options.capacity_bytes = static_cast<size_t>(config.adapters.cache_bytes);
-  ASSIGN_OR_RETURN(manager,
-                   AdapterManager::Create(options, loader.get(), &clock, *registry.metrics()));
-  catalogue = std::make_unique<StoreCatalogue>(store.get(), manager.get());
+  ASSIGN_OR_RETURN(adapters,
+                   AdapterRooms::Build(config.adapters, {.base = &executor->base_spec(),
+                                                         .kernels = &executor->kernel_table(),
+                                                         .clock = &clock,
+                                                         .metrics = registry.metrics(),
+                                                         .authenticator = authenticator.get()}));
   return absl::OkStatus();
 }
 
@@ -190,8 +159,9 @@ absl::Status Server::Rooms::BuildEngine(const ServerConfig& config) {
   EngineDeps deps;
   deps.executor = executor.get();
   deps.tokenizer = tokenizer.get();
-  deps.catalogue = catalogue.get();
-  deps.residency = manager.get();
+  deps.catalogue = adapters->catalogue();
+  deps.residency = adapters->residency();
+  deps.faults = adapters->faults();
   deps.clock = &clock;
   deps.metrics = registry.metrics();
   ASSIGN_OR_RETURN(engine, Engine::Create(EngineOptionsOf(config), deps));
@@ -204,10 +174,11 @@ absl::Status Server::Rooms::Listen(const ServerConfig& config, const ModelFacts&
   if (!config.listen.metrics_address.empty()) {
     ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics_address, registry));
   }
+  RETURN_IF_ERROR(adapters->Listen(config.listen));
   ServiceDeps deps;
   deps.sink = sink.get();
   deps.tokenizer = tokenizer.get();
-  deps.catalogue = catalogue.get();
+  deps.catalogue = adapters->catalogue();
   deps.metrics = registry.metrics();
   deps.authenticator = authenticator.get();
   deps.facts = facts;
@@ -221,18 +192,14 @@ absl::Status Server::Rooms::Listen(const ServerConfig& config, const ModelFacts&
 
 void Server::Rooms::LogReady(const ServerConfig& config, const ModelFacts& facts,
                              absl::Time begin) const {
-  int64_t usable = 0;
-  int64_t refused = 0;
-  for (const AdapterListing& listing : store->List(kDefaultTenant)) {
-    ++(listing.status.ok() ? usable : refused);
-  }
-  const std::string host = config.listen.address.substr(0, config.listen.address.rfind(':'));
-  LogInfo("ready", {{"address", absl::StrCat(host, ":", rpc->port())},
+  const AdapterRooms::Counts counts = adapters->CountAdapters();
+  LogInfo("ready", {{"address", AddressOf(config.listen.address, rpc->port())},
+                    {"admin", AddressOf(config.listen.admin_address, adapters->port())},
                     {"model", facts.name},
                     {"isa", facts.isa},
                     {"dtype", facts.dtype},
-                    {"adapters", usable},
-                    {"refused", refused},
+                    {"adapters", counts.usable},
+                    {"refused", counts.refused},
                     {"context_tokens", facts.context_tokens},
                     {"metrics_port", exposer == nullptr ? 0 : exposer->port()},
                     {"seconds", absl::ToDoubleSeconds(clock.Now() - begin)}});
@@ -259,16 +226,20 @@ Server::~Server() { rooms_->engine->Stop(); }
 
 int Server::port() const { return rooms_->rpc->port(); }
 
+int Server::admin_port() const { return rooms_->adapters->port(); }
+
 int Server::metrics_port() const {
   return rooms_->exposer == nullptr ? 0 : rooms_->exposer->port();
 }
 
 void Server::Drain(absl::Duration grace) {
   rooms_->rpc->SetNotServing();
+  rooms_->adapters->SetNotServing();
   rooms_->engine->BeginDrain(grace);
   LogInfo("draining", {{"in_flight", rooms_->engine->in_flight()},
                        {"grace_seconds", absl::ToDoubleSeconds(grace)}});
   rooms_->engine->Drain(grace);
+  rooms_->adapters->Drain(kFlushGrace);
   rooms_->rpc->Shutdown(kFlushGrace);
   LogInfo("drained");
 }

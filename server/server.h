@@ -1,8 +1,8 @@
 // The composition root: builds the rooms of one server in order, joins them, and takes them down in
 // reverse. The only place that knows both the engine and the model.
 //
-//   weight source -> tokenizer -> executor -> adapter store -> adapter manager -> catalogue
-//                 -> engine -> metrics listener -> services and gRPC listener
+//   weight source -> tokenizer -> executor -> adapters (adapter_rooms.h) -> engine
+//                 -> metrics listener -> admin listener -> data listener
 #pragma once
 
 #include <memory>
@@ -27,6 +27,7 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   int port() const;
+  int admin_port() const;    // 0: none
   int metrics_port() const;  // 0: none
 
   // Health says NOT_SERVING at once, new requests get UNAVAILABLE, running ones may finish; what is

@@ -103,7 +103,10 @@ ABSL_FLAG(int32_t, threads, ServerConfig().model.threads, "Compute threads; 0: o
 ABSL_FLAG(lamella::Bytes, kv_cache_bytes, {ServerConfig().model.kv_cache_bytes},
           "Memory for the keys and values of all sequences.");
 ABSL_FLAG(std::string, adapters_dir, "",
-          "Folder with one PEFT adapter in each sub-folder. Empty: the base only.");
+          "Folder with one PEFT adapter in each sub-folder, read once at the start.");
+ABSL_FLAG(std::string, adapters_store, "",
+          "Folder of the adapter store, made if missing; adapters are uploaded to the admin "
+          "listener. Without it and --adapters-dir: the base only.");
 ABSL_FLAG(lamella::Bytes, adapter_cache_bytes, {ServerConfig().adapters.cache_bytes},
           "Memory for adapters; the least recently used ones make room.");
 ABSL_FLAG(int32_t, max_rows_per_step, ServerConfig().batch.max_rows_per_step,
@@ -113,6 +116,8 @@ ABSL_FLAG(int32_t, max_sequences, ServerConfig().batch.max_sequences,
 ABSL_FLAG(int32_t, max_queued_requests, ServerConfig().batch.max_queued_requests,
           "Accepted requests that wait at most; more are refused.");
 ABSL_FLAG(std::string, listen, ServerConfig().listen.address, "HOST:PORT for gRPC; port 0: any.");
+ABSL_FLAG(std::string, admin_listen, ServerConfig().listen.admin_address,
+          "HOST:PORT for the administration of --adapters-store over gRPC. Empty: off.");
 ABSL_FLAG(std::string, metrics_listen, ServerConfig().listen.metrics_address,
           "HOST:PORT for Prometheus metrics over HTTP. Empty: off.");
 ABSL_FLAG(bool, enable_reflection, ServerConfig().listen.enable_reflection,
@@ -129,17 +134,19 @@ ABSL_FLAG(lamella::LogFormatOption, log_format, ServerConfig().log_format,
 namespace lamella {
 namespace {
 
-constexpr std::array<const char*, 17> kFlagNames = {"model",
+constexpr std::array<const char*, 19> kFlagNames = {"model",
                                                     "dtype",
                                                     "isa",
                                                     "threads",
                                                     "kv_cache_bytes",
                                                     "adapters_dir",
+                                                    "adapters_store",
                                                     "adapter_cache_bytes",
                                                     "max_rows_per_step",
                                                     "max_sequences",
                                                     "max_queued_requests",
                                                     "listen",
+                                                    "admin_listen",
                                                     "metrics_listen",
                                                     "enable_reflection",
                                                     "insecure_allow_remote",
@@ -199,11 +206,13 @@ ServerConfig ConfigFromFlags() {
   config.model.threads = absl::GetFlag(FLAGS_threads);
   config.model.kv_cache_bytes = absl::GetFlag(FLAGS_kv_cache_bytes).value;
   config.adapters.dir = absl::GetFlag(FLAGS_adapters_dir);
+  config.adapters.store_dir = absl::GetFlag(FLAGS_adapters_store);
   config.adapters.cache_bytes = absl::GetFlag(FLAGS_adapter_cache_bytes).value;
   config.batch.max_rows_per_step = absl::GetFlag(FLAGS_max_rows_per_step);
   config.batch.max_sequences = absl::GetFlag(FLAGS_max_sequences);
   config.batch.max_queued_requests = absl::GetFlag(FLAGS_max_queued_requests);
   config.listen.address = absl::GetFlag(FLAGS_listen);
+  config.listen.admin_address = absl::GetFlag(FLAGS_admin_listen);
   config.listen.metrics_address = absl::GetFlag(FLAGS_metrics_listen);
   config.listen.enable_reflection = absl::GetFlag(FLAGS_enable_reflection);
   config.listen.insecure_allow_remote = absl::GetFlag(FLAGS_insecure_allow_remote);

@@ -76,6 +76,9 @@ absl::Status ServerConfig::Validate() const {
   RETURN_IF_ERROR(CheckRange("threads", model.threads, 0, kMaxThreads));
   RETURN_IF_ERROR(CheckRange("kv-cache-bytes", model.kv_cache_bytes, 1 << 20, kMaxBytes));
   RETURN_IF_ERROR(CheckRange("adapter-cache-bytes", adapters.cache_bytes, 1, kMaxBytes));
+  if (!adapters.dir.empty() && !adapters.store_dir.empty()) {
+    return BadFlag("adapters-store", "cannot be given together with --adapters-dir");
+  }
   RETURN_IF_ERROR(CheckRange("max-rows-per-step", batch.max_rows_per_step, 2, kMaxRowsPerStep));
   // Each running sequence may need a row in every step, and a prompt that arrives one more.
   RETURN_IF_ERROR(CheckRange("max-sequences", batch.max_sequences, 1,
@@ -83,6 +86,15 @@ absl::Status ServerConfig::Validate() const {
   RETURN_IF_ERROR(
       CheckRange("max-queued-requests", batch.max_queued_requests, 1, kMaxQueuedRequests));
   RETURN_IF_ERROR(CheckAddress("listen", listen.address, listen.insecure_allow_remote));
+  if (!listen.admin_address.empty()) {
+    RETURN_IF_ERROR(
+        CheckAddress("admin-listen", listen.admin_address, listen.insecure_allow_remote));
+    // Without credentials everyone is an operator: nobody may mean that for a network.
+    if (listen.credentials_path.empty() &&
+        !CheckAddress("admin-listen", listen.admin_address, false).ok()) {
+      return BadFlag("admin-listen", "must be a loopback address unless --credentials is given");
+    }
+  }
   if (!listen.metrics_address.empty()) {
     RETURN_IF_ERROR(
         CheckAddress("metrics-listen", listen.metrics_address, listen.insecure_allow_remote));

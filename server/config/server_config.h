@@ -24,7 +24,8 @@ struct ModelOptions {
 };
 
 struct AdapterOptions {
-  std::string dir;                           // a folder of PEFT folders; empty: base only
+  std::string dir;        // a folder of PEFT folders, read at the start
+  std::string store_dir;  // a store, filled through the admin API. Neither: base only
   int64_t cache_bytes = int64_t{256} << 20;  // packed adapters in memory
 };
 
@@ -36,6 +37,7 @@ struct BatchOptions {
 
 struct ListenOptions {
   std::string address = "127.0.0.1:50051";         // HOST:PORT; port 0 takes a free one
+  std::string admin_address = "127.0.0.1:50052";   // of adapters.store_dir; empty: off
   std::string metrics_address = "127.0.0.1:9464";  // empty: no metrics over HTTP
   bool enable_reflection = false;
   bool insecure_allow_remote = false;  // other addresses than loopback, without TLS

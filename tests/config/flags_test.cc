@@ -95,6 +95,28 @@ TEST_F(FlagsTest, RemoteAddressesNeedTheInsecureFlag) {
   EXPECT_TRUE(Parse({"--model=m", "--listen=0.0.0.0:1", "--insecure-allow-remote"}).ok());
 }
 
+TEST_F(FlagsTest, TheAdminListenerOnANetworkNeedsCredentialsBesides) {
+  ExpectRefused({"--model=m", "--admin-listen=0.0.0.0:1"}, "admin-listen", "loopback");
+  ExpectRefused({"--model=m", "--admin-listen=0.0.0.0:1", "--insecure-allow-remote"},
+                "admin-listen", "--credentials");
+  EXPECT_TRUE(Parse({"--model=m", "--admin-listen=0.0.0.0:1", "--insecure-allow-remote",
+                     "--credentials=c.json"})
+                  .ok());
+  const auto off = Parse({"--model=m", "--admin-listen="});
+  ASSERT_TRUE(off.ok()) << off.status();
+  EXPECT_EQ(off->config.listen.admin_address, "");
+}
+
+TEST_F(FlagsTest, AdaptersComeFromAFolderOrFromAStore) {
+  const auto store = Parse({"--model=m", "--adapters-store=s", "--credentials=c.json"});
+  ASSERT_TRUE(store.ok()) << store.status();
+  EXPECT_EQ(store->config.adapters.store_dir, "s");
+  EXPECT_EQ(store->config.listen.admin_address, "127.0.0.1:50052");
+  EXPECT_EQ(store->config.listen.credentials_path, "c.json");
+  ExpectRefused({"--model=m", "--adapters-store=s", "--adapters-dir=d"}, "adapters-store",
+                "--adapters-dir");
+}
+
 TEST_F(FlagsTest, LoopbackComesInThreeSpellings) {
   for (const char* local : {"--listen=127.0.0.1:0", "--listen=127.1.2.3:65535", "--listen=[::1]:1",
                             "--listen=localhost:1"}) {

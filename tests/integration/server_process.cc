@@ -16,7 +16,7 @@ namespace {
 
 std::vector<std::string> ServerCommand(const std::vector<std::string>& flags) {
   std::vector<std::string> command = {LAMELLA_SERVER_BINARY, "--listen=127.0.0.1:0",
-                                      "--metrics-listen=127.0.0.1:0"};
+                                      "--admin-listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0"};
   command.insert(command.end(), flags.begin(), flags.end());
   return command;
 }
@@ -126,6 +126,8 @@ std::string ServerProcess::ReadyField(const std::string& name) {
 }
 
 std::string ServerProcess::address() { return ReadyField("address"); }
+
+std::string ServerProcess::admin_address() { return ReadyField("admin"); }
 
 double ServerProcess::Metric(const std::string& name) {
   const std::string text = GetMetrics(std::stoi(ReadyField("metrics_port")));

@@ -50,6 +50,7 @@ class ServerProcess {
   bool AwaitReady();
 
   std::string address();
+  std::string admin_address();  // "off" without a store
   Process& process() { return process_; }
 
   // The value of one metric, such as `lamella_requests_accepted_total`; 0 if it is not there.
