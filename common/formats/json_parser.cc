@@ -1,5 +1,6 @@
 // ParseStrictJson: a handler over nlohmann's event parser, which checks syntax and UTF-8 and calls
 // back without recursion, so foreign nesting costs no stack.
+#include <algorithm>
 #include <memory>
 #include <unordered_set>
 #include <utility>
@@ -21,12 +22,26 @@ absl::Status Malformed(size_t byte) {
   return Refuse(reasons::kMalformedJson, "", absl::StrCat("not valid JSON at byte ", byte));
 }
 
+// Up to here looking at every key is cheaper than hashing it.
+constexpr size_t kFewKeys = 8;
+
 // An array or object that is still open.
 struct Frame {
   bool is_object = false;
   JsonValue::Array array;
-  JsonValue::Object object;  // the value of the last member may still be missing (null)
-  std::unordered_set<std::string> keys;
+  JsonValue::Object object;              // the value of the last member may still be missing (null)
+  std::unordered_set<std::string> keys;  // empty as long as there are few
+
+  // False if it is there already.
+  bool AddKey(const std::string& key) {
+    if (object.size() < kFewKeys) {
+      return std::ranges::find(object, key, &JsonMember::key) == object.end();
+    }
+    if (keys.empty()) {
+      for (const JsonMember& member : object) keys.insert(member.key);
+    }
+    return keys.insert(key).second;
+  }
 };
 
 class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
@@ -56,7 +71,7 @@ class TreeBuilder final : public nlohmann::json_sax<nlohmann::json> {
 
   bool key(std::string& value) override {
     Frame& frame = open_.back();
-    if (!frame.keys.insert(value).second) {
+    if (!frame.AddKey(value)) {
       return Fail(Refuse(reasons::kDuplicateKey, value,
                          absl::StrCat("the key ", QuoteForMessage(value), " appears twice")));
     }

@@ -83,6 +83,7 @@ class SafetensorsParser {
   absl::StatusOr<SafetensorsFile> Run() {
     ASSIGN_OR_RETURN(const std::string_view header, Header());
     ASSIGN_OR_RETURN(const JsonValue root, ParseHeader(header));
+    file_.tensors_.reserve(std::min(root.AsObject()->size(), limits_.max_tensors));
     for (const JsonMember& member : *root.AsObject()) {
       if (member.key == kMetadataKey) {
         RETURN_IF_ERROR(ReadMetadata(member.value));

@@ -85,8 +85,10 @@ def uploads_and_refusals(quick):
                       f"{speed:.0f} MB/s, and {n['sync_ms']:.1f} ms to make it durable", speed >= 300),
             Row.judge("our own buffers of an upload, in chunks of 1 MiB", "<= 4 chunks", f"{heap / CHUNK_BYTES:.2f}",
                       heap <= 4 * CHUNK_BYTES),
-            Row.judge(f"header faults answered, p99 of {n['refusals']}", "<= 5 ms", f"{p99:.2f} ms", p99 <= 5),
-            Row.judge(f"memory of a refusal, header of {n['largest_header_bytes']:,} bytes", "<= 2 x header",
+            Row.judge(f"header faults answered, p99 of {n['refusals']}", "<= 5 ms",
+                      f"{p99:.2f} ms; {n['longest_refusal_ms']:.1f} ms for a header of "
+                      f"{n['longest_header_bytes']:,} bytes", p99 <= 5),
+            Row.judge(f"memory of a refusal, header of {n['longest_header_bytes']:,} bytes", "<= 2 x header",
                       f"{share:.2f} x", share <= 2)]
 
 

@@ -32,6 +32,8 @@ namespace lamella::bench {
 namespace {
 
 constexpr size_t kChunkBytes = 64 << 10;  // of refused files
+constexpr size_t kTensors = 420;          // of an adapter of 30 layers, seven linears
+constexpr size_t kVeryLongTensors = 5000;
 
 struct StoreReport {
   size_t file_bytes = 0;
@@ -40,8 +42,9 @@ struct StoreReport {
   size_t upload_heap_bytes = 0;  // most of all uploads
   size_t refusals = 0;
   std::vector<double> refusal_ms;
-  size_t largest_header_bytes = 0;
-  double refusal_heap_share = 0;  // heap over header, of the largest header
+  size_t longest_header_bytes = 0;
+  double longest_refusal_ms = 0;
+  double refusal_heap_share = 0;  // heap over header, of the longest header
 };
 
 // One header that is wrong, and how.
@@ -69,8 +72,8 @@ std::vector<BadHeader> BadHeaders() {
           {"a hole", R"({"t":{"dtype":"F32","shape":[1,1],"data_offsets":[8,12]}})"},
           {"beyond the file", R"({"t":{"dtype":"F32","shape":[99,99],"data_offsets":[0,39204]}})"},
           {"a key twice, at the end of a long header",
-           LongHeader(5000, "\"base_model.model.layers.0.lora_A.weight\":" + tensor)},
-          {"not JSON, at the end of a long header", LongHeader(5000, "]")}};
+           LongHeader(kTensors, "\"base_model.model.layers.0.lora_A.weight\":" + tensor)},
+          {"not JSON, at the end of a long header", LongHeader(kTensors, "]")}};
 }
 
 // OK if it was refused.
@@ -93,22 +96,31 @@ absl::Status Refuse(DurableAdapterStore* store, const std::string& file) {
   return absl::InternalError("a bad header was taken: " + file.substr(8, 80));
 }
 
+// Half a megabyte of header, wrong at its end.
+absl::Status MeasureVeryLong(DurableAdapterStore* store, StoreReport* report) {
+  const std::string header = LongHeader(kVeryLongTensors, "]");
+  const std::string file = testing::SafetensorsBytes(header, std::string(4096, '\0'));
+  const HeapMeter meter;
+  const absl::Time begin = absl::Now();
+  RETURN_IF_ERROR(Refuse(store, file));
+  report->longest_refusal_ms = MillisecondsSince(begin);
+  report->longest_header_bytes = header.size();
+  report->refusal_heap_share =
+      static_cast<double>(meter.peak_bytes()) / static_cast<double>(header.size());
+  return absl::OkStatus();
+}
+
 absl::Status MeasureRefusals(DurableAdapterStore* store, int32_t times, StoreReport* report) {
   for (const BadHeader& bad : BadHeaders()) {
     const std::string file = testing::SafetensorsBytes(bad.header, std::string(4096, '\0'));
     for (int32_t i = 0; i < times; ++i) {
-      const HeapMeter meter;
       const absl::Time begin = absl::Now();
       RETURN_IF_ERROR(Refuse(store, file));
       report->refusal_ms.push_back(MillisecondsSince(begin));
-      if (bad.header.size() < report->largest_header_bytes) continue;
-      report->largest_header_bytes = bad.header.size();
-      report->refusal_heap_share =
-          static_cast<double>(meter.peak_bytes()) / static_cast<double>(bad.header.size());
     }
   }
   report->refusals = report->refusal_ms.size();
-  return absl::OkStatus();
+  return MeasureVeryLong(store, report);
 }
 
 absl::StatusOr<StoreReport> Measure() {
@@ -146,8 +158,9 @@ void PrintTable(const StoreReport& report) {
               static_cast<double>(report.upload_heap_bytes) / (1 << 20));
   std::printf("| refused headers, p99 of %zu, ms | %.2f |\n", report.refusals,
               Percentile(report.refusal_ms, 0.99));
-  std::printf("| heap over header, of %zu bytes | %.2f |\n", report.largest_header_bytes,
-              report.refusal_heap_share);
+  std::printf("| refused header of %zu bytes, ms | %.2f |\n", report.longest_header_bytes,
+              report.longest_refusal_ms);
+  std::printf("| heap over header then | %.2f |\n", report.refusal_heap_share);
 }
 
 void PrintJson(const StoreReport& report) {
@@ -161,7 +174,8 @@ void PrintJson(const StoreReport& report) {
                                {"upload_heap_bytes", report.upload_heap_bytes},
                                {"refusals", report.refusals},
                                {"refusal_p99_ms", Percentile(report.refusal_ms, 0.99)},
-                               {"largest_header_bytes", report.largest_header_bytes},
+                               {"longest_header_bytes", report.longest_header_bytes},
+                               {"longest_refusal_ms", report.longest_refusal_ms},
                                {"refusal_heap_share", report.refusal_heap_share}};
   std::printf("%s\n", json.dump(1).c_str());
 }
