@@ -48,6 +48,7 @@ void AddGenerate(const Registry& registry);
 void AddModels(const Registry& registry);
 void AddAdapters(const Registry& registry);
 void AddTokenize(const Registry& registry);
+void AddStore(const Registry& registry);
 
 // What the program exits with after `status`.
 int ExitCodeOf(const absl::Status& status);

@@ -30,6 +30,7 @@ int Main(int argc, char** argv) {
   AddModels(registry);
   AddAdapters(registry);
   AddTokenize(registry);
+  AddStore(registry);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
