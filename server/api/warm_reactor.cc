@@ -35,8 +35,9 @@ void WarmReactor::Load(const v1::WarmVersionRequest& request) {
 }
 
 void WarmReactor::Settled(const AdapterRef& ref) {
-  const auto pin = deps_.residency->TryPin(ref);
-  if (!pin.ok()) return End(pin.status());
+  // The pin counts as the first use and dies here: an answered caller finds nothing pinned for it.
+  const absl::Status resident = deps_.residency->TryPin(ref).status();
+  if (!resident.ok()) return End(resident);
   const auto info = deps_.store->GetVersion(ref.tenant, ref.name, ref.version);
   if (!info.ok()) return End(info.status());
   v1::WarmVersionResponse response;
