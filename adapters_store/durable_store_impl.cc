@@ -237,7 +237,8 @@ void DurableAdapterStore::Impl::QuarantineBlob(const BlobKey& key, const absl::S
       }
     }
   }
-  for (const auto& [name, version] : hit) {
+  for (const auto& item : hit) {
+    const std::string &name = item.first, &version = item.second;
     const ChangeRequest request{key.tenant, name, version, "", "quarantine", "store"};
     const auto changed = Change(request, [&](PendingChange* pending) {
       const auto found = pending->state->versions.find(version);
