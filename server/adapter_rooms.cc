@@ -21,6 +21,10 @@ constexpr absl::Duration kUpkeepInterval = absl::Seconds(30);
 // A start does not wait for a load longer than this.
 constexpr absl::Duration kPinnedLoadTimeout = absl::Minutes(2);
 constexpr int64_t kMaxLoggedRefusals = 20;
+// A version that was the last to be loaded before so many crashes in a row is left out.
+constexpr int32_t kCrashesInARow = 3;
+constexpr char kCrashLoop[] = "CRASH_LOOP";
+constexpr size_t kMaxAdapters = 1'000'000;
 
 // The store of a server that has no adapters.
 class EmptyAdapterStore final : public AdapterStore {
@@ -82,10 +86,30 @@ absl::Status AdapterRooms::OpenStore(const AdapterOptions& options) {
                                                              *deps_.base, deps_.clock));
     durable_ = durable.get();
     store_ = std::move(durable);
+    RETURN_IF_ERROR(LeaveOutWhatCrashes(options.store_dir));
   } else if (!options.dir.empty()) {
     ASSIGN_OR_RETURN(store_, FolderAdapterStore::Open(options.dir, *deps_.base, AdapterLimits()));
   } else {
     store_ = std::make_unique<EmptyAdapterStore>();
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AdapterRooms::LeaveOutWhatCrashes(const std::string& store_dir) {
+  ASSIGN_OR_RETURN(crashes_, CrashGuard::Open(store_dir, kCrashesInARow));
+  if (!crashes_->suspect().has_value()) return absl::OkStatus();
+  const CrashGuard::Suspect& suspect = *crashes_->suspect();
+  for (const AdapterInfo& adapter : durable_->ListAdapters(suspect.tenant, "", kMaxAdapters)) {
+    const absl::Status status =
+        durable_->Quarantine(suspect.tenant, adapter.name, suspect.version, kCrashLoop,
+                             {.name = kEngineActor, .request_id = ""});
+    if (status.code() == absl::StatusCode::kNotFound) continue;
+    RETURN_IF_ERROR(status);
+    LogError("adapter left out: each of the last starts crashed after loading it",
+             {{"tenant", suspect.tenant},
+              {"adapter", adapter.name},
+              {"version", suspect.version},
+              {"crashes", kCrashesInARow}});
   }
   return absl::OkStatus();
 }
@@ -96,7 +120,10 @@ absl::Status AdapterRooms::BuildManager(const AdapterOptions& options) {
   manager_options.capacity_bytes = static_cast<size_t>(options.cache_bytes);
   ASSIGN_OR_RETURN(manager_, AdapterManager::Create(manager_options, loader_.get(), deps_.clock,
                                                     *deps_.metrics));
-  manager_->SetResidencyListener([this](const AdapterRef& ref, Residency) {
+  manager_->SetResidencyListener([this](const AdapterRef& ref, Residency residency) {
+    if (crashes_ != nullptr && residency != Residency::kDisk) {
+      crashes_->NoteLoad(ref.tenant, ref.version);
+    }
     watch_.Publish({ChangeKind::kChanged, ref.tenant, ref.name, ref.version});
   });
   catalogue_ = std::make_unique<StoreCatalogue>(store_.get(), manager_.get());
@@ -215,6 +242,7 @@ AdapterRooms::~AdapterRooms() {
   // Settles whoever waits for a load, which gives the workers their last tasks.
   if (manager_ != nullptr) manager_->Stop();
   workers_.reset();
+  if (crashes_ != nullptr) crashes_->NoteStop();
 }
 
 }  // namespace lamella

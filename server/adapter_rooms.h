@@ -6,7 +6,7 @@
 //     |                   |
 //     +--- changes -------+--> watch hub -> admin service and listener <- workers
 //     +--- deleted, quarantined --> manager (Retire)
-//     +<-- nonsense (FaultQuarantine), scrub and garbage (StoreUpkeep)
+//     +<-- nonsense (FaultQuarantine), crashes (CrashGuard), scrub and garbage (StoreUpkeep)
 //
 // With a folder of adapters instead of a store there is nothing to administer: no admin listener.
 #pragma once
@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "adapters_store/crash_guard.h"
 #include "adapters_store/durable_adapter_store.h"
 #include "common/base/clock.h"
 #include "server/api/credentials.h"
@@ -72,6 +73,7 @@ class AdapterRooms {
  private:
   explicit AdapterRooms(const Deps& deps) : deps_(deps) {}
   absl::Status OpenStore(const AdapterOptions& options);
+  absl::Status LeaveOutWhatCrashes(const std::string& store_dir);
   absl::Status BuildManager(const AdapterOptions& options);
   void JoinStore();
   void OnStoreChange(const StoreChange& change);
@@ -82,6 +84,7 @@ class AdapterRooms {
   const Deps deps_;
   std::unique_ptr<AdapterStore> store_;
   DurableAdapterStore* durable_ = nullptr;  // the same, if it is one
+  std::unique_ptr<CrashGuard> crashes_;     // only with it
   WatchHub watch_;
   std::unique_ptr<AdapterLoader> loader_;
   std::unique_ptr<AdapterManager> manager_;

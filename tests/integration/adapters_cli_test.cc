@@ -301,5 +301,30 @@ TEST_F(AdaptersCliTest, AFolderAndAStoreTogetherAreAnError) {
   EXPECT_THAT(second.process().output(), HasSubstr("--adapters-store"));
 }
 
+TEST_F(AdaptersCliTest, AnAdapterThatComesBeforeEachCrashIsLeftOut) {
+  const std::string bad = Upload("bad", 0.5F);
+  const std::string good = Upload("good", 0.25F);
+  for (int i = 0; i < 3; ++i) {
+    for (const char* adapter : {"good", "bad"}) {
+      const Ran ran = Run({"generate", "--adapter", adapter, "--max-tokens", "1", "ab"});
+      ASSERT_EQ(ran.status, 0) << ran.output;
+    }
+    server_->process().Signal(SIGKILL);
+    server_->process().Wait();
+    server_.reset();
+    StartServer();
+  }
+  EXPECT_THAT(server_->process().output(), HasSubstr("adapter left out"));
+  auto client = *client::Client::Connect({.server = server_->address()});
+  const auto refused = client->Generate({.adapter = "bad", .prompt = "ab"});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition) << refused.status();
+  EXPECT_EQ(ErrorReason(refused.status()), "VERSION_QUARANTINED");
+  EXPECT_TRUE(client->Generate({.adapter = "good", .prompt = "ab"}).ok());
+  EXPECT_TRUE(client->Generate({.prompt = "ab"}).ok());
+  EXPECT_THAT(Run({"adapters", "versions", "bad", "--output=json"}).output,
+              HasSubstr("CRASH_LOOP"));
+  StopServer();
+}
+
 }  // namespace
 }  // namespace lamella
