@@ -19,7 +19,7 @@ def build(_quick):
     """Builds what the rows need; the fuzz targets too where there is a clang."""
     subprocess.run(["cmake", "--preset", "release"], check=True, capture_output=True)
     subprocess.run(["cmake", "--build", "--preset", "release", "--target", *TARGETS], check=True, capture_output=True)
-    if shutil.which("clang++"):
+    if shutil.which("clang++-14"):
         subprocess.run(["cmake", "--preset", "fuzz"], check=True, capture_output=True)
         subprocess.run(["cmake", "--build", "--preset", "fuzz", "--target", "fuzzers"], check=True,
                        capture_output=True)
@@ -121,7 +121,7 @@ def fuzz(quick):
     """Every parser of uploaded bytes, from the corpus that is kept."""
     seconds = 3 if quick else 60
     rows = []
-    for name in ("safetensors", "adapter_config", "upload"):
+    for name in ("safetensors", "adapter_config", "adapter_upload"):
         figure, goal = f"fuzz {name}, ASan and UBSan", f"{seconds} s, no finding"
         target = f"{FUZZ}/{name}_fuzz"
         if not os.path.exists(target):
