@@ -13,6 +13,10 @@ class PageMemory {
   // `bytes` at a multiple of the page size; of the huge page size if there is room for one. The
   // system may refuse: data() is null then.
   explicit PageMemory(size_t bytes);
+  // The same, but with any content: for what is overwritten at once and dies soon. One such mapping
+  // of up to 64 MiB is kept when it dies, for the next one, because the system's zeroing of fresh
+  // pages takes as long as the reading of a file. Thread-safe.
+  static PageMemory Recycled(size_t bytes);
   PageMemory(PageMemory&& other) noexcept;
   PageMemory& operator=(PageMemory&& other) noexcept;
   ~PageMemory();
@@ -23,6 +27,8 @@ class PageMemory {
  private:
   std::byte* data_ = nullptr;
   size_t size_ = 0;
+  size_t mapped_ = 0;  // at least size_
+  bool recycles_ = false;
 };
 
 }  // namespace lamella

@@ -97,7 +97,7 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::ReadCopy(const std
                      absl::StrCat(BaseName(path), ": at most ", max_bytes, " bytes, the file has ",
                                   stamp.size_bytes));
   }
-  PageMemory copy(stamp.size_bytes);
+  PageMemory copy = PageMemory::Recycled(stamp.size_bytes);
   if (copy.size() != stamp.size_bytes) return NoMemory(path, stamp.size_bytes);
   const bool complete = ReadAll(fd.get(), copy.data(), copy.size());
   ASSIGN_OR_RETURN(const FileStamp after, StampOf(fd.get(), path));

@@ -36,6 +36,14 @@ def counted(*command):
     return done.returncode, numbers
 
 
+def judge_time(figure, goal, measured, holds):
+    """A time that was missed while others used the processor says nothing."""
+    busy = os.getloadavg()[0]
+    if holds or busy <= 1.5 * os.cpu_count():
+        return Row.judge(figure, goal, measured, holds)
+    return Row(figure, goal, f"{measured}; the machine was busy, load average {busy:.1f}", report.INCONCLUSIVE)
+
+
 def bench(command, *flags):
     done = subprocess.run([f"{BIN}/lamella-bench", command, "--json", *flags], capture_output=True, text=True,
                           check=True)
@@ -81,13 +89,13 @@ def uploads_and_refusals(quick):
     n = bench("store", *(["--rounds=1"] if quick else []))
     speed, heap = n["upload_megabytes_per_second"], n["upload_heap_bytes"]
     p99, share = n["refusal_p99_ms"], n["refusal_heap_share"]
-    return [Row.judge("upload of 20 MB in process, hash, scan and write, one core", ">= 300 MB/s",
-                      f"{speed:.0f} MB/s, and {n['sync_ms']:.1f} ms to make it durable", speed >= 300),
+    return [judge_time("upload of 20 MB in process, hash, scan and write, one core", ">= 300 MB/s",
+                       f"{speed:.0f} MB/s, and {n['sync_ms']:.1f} ms to make it durable", speed >= 300),
             Row.judge("our own buffers of an upload, in chunks of 1 MiB", "<= 4 chunks", f"{heap / CHUNK_BYTES:.2f}",
                       heap <= 4 * CHUNK_BYTES),
-            Row.judge(f"header faults answered, p99 of {n['refusals']}", "<= 5 ms",
-                      f"{p99:.2f} ms; {n['longest_refusal_ms']:.1f} ms for a header of "
-                      f"{n['longest_header_bytes']:,} bytes", p99 <= 5),
+            judge_time(f"header faults answered, p99 of {n['refusals']}", "<= 5 ms",
+                       f"{p99:.2f} ms; {n['longest_refusal_ms']:.1f} ms for a header of "
+                       f"{n['longest_header_bytes']:,} bytes", p99 <= 5),
             Row.judge(f"memory of a refusal, header of {n['longest_header_bytes']:,} bytes", "<= 2 x header",
                       f"{share:.2f} x", share <= 2)]
 
@@ -95,9 +103,9 @@ def uploads_and_refusals(quick):
 def loads(quick):
     """From the request to the first use, whoever else is in memory."""
     n = bench("load", *(["--rounds=1", "--residents=1,100"] if quick else []))
-    rows = [Row.judge(f"load of 20 MB from the page cache, {r['residents']} others in memory",
-                      "first <= 25 ms, later <= 10 ms", f"{r['first_ms']:.1f} ms, {r['later_ms']:.1f} ms",
-                      r["first_ms"] <= 25 and r["later_ms"] <= 10) for r in n["rows"]]
+    rows = [judge_time(f"load of 20 MB from the page cache, {r['residents']} others in memory",
+                       "first <= 25 ms, later <= 10 ms", f"{r['first_ms']:.1f} ms, {r['later_ms']:.1f} ms",
+                       r["first_ms"] <= 25 and r["later_ms"] <= 10) for r in n["rows"]]
     share = n["resident_share"]
     return rows + [Row.judge("resident bytes of an adapter of 20 MB", "<= 1.02 x packed bytes", f"{share:.4f} x",
                              share <= 1.02)]

@@ -45,6 +45,27 @@ TEST(PageMemoryTest, MovesCarryIt) {
   EXPECT_EQ(memory.data(), data);
 }
 
+TEST(PageMemoryTest, ARecycledMappingServesTheNextOne) {
+  constexpr size_t kBytes = size_t{7} << 20;
+  std::byte* first = nullptr;
+  {
+    const PageMemory memory = PageMemory::Recycled(kBytes);
+    first = memory.data();
+    std::memset(first, 7, kBytes);
+    const PageMemory beside = PageMemory::Recycled(kBytes);
+    EXPECT_NE(beside.data(), first) << "one at a time";
+  }
+  for (const size_t bytes : {size_t{1000}, kBytes - 3, kBytes}) {
+    PageMemory memory = PageMemory::Recycled(bytes);
+    EXPECT_EQ(memory.size(), bytes);
+    const PageMemory moved = std::move(memory);
+    std::memset(moved.data(), 1, bytes);
+  }
+  EXPECT_EQ(PageMemory(kBytes).data()[0], std::byte{0}) << "others are zero as ever";
+  EXPECT_NE(PageMemory::Recycled(size_t{80} << 20).data(), nullptr);
+  EXPECT_EQ(PageMemory::Recycled(0).data(), nullptr);
+}
+
 TEST(PageMemoryTest, WhatTheSystemRefusesIsNull) {
   EXPECT_EQ(PageMemory(size_t{1} << 62).data(), nullptr);
   EXPECT_EQ(PageMemory(0).data(), nullptr);
