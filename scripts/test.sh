@@ -48,6 +48,8 @@ if $all; then
   stage clang-tsa build clang-tsa
   stage build-fuzz build fuzz fuzzers
   stage fuzz-smoke fuzz_smoke
-  stage bench-smoke build/release/bin/lamella-bench engine --smoke
+  for command in engine load store zipf; do
+    stage "bench-smoke-$command" build/release/bin/lamella-bench "$command" --smoke
+  done
   grep -E 'tests passed' "$LOGS"/ctest*.log
 fi
