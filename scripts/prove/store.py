@@ -11,7 +11,7 @@ from report import Row
 
 BIN = "build/release/bin"
 FUZZ = "build/fuzz/bin"
-TARGETS = ["lamella-bench", "lamella-churn", "store_crash_loop", "store_fault_loop"]
+TARGETS = ["adapters_store_tests", "lamella-bench", "lamella-churn", "store_crash_loop", "store_fault_loop"]
 CHUNK_BYTES = 1 << 20
 
 
@@ -70,6 +70,17 @@ def fault_loop(quick):
                       f"{n['lost']:.0f} lost, {n['half_visible']:.0f} half-visible, {n['stray']:.0f} stray files",
                       status == 0 and n["faults"] > 0 and
                       all(n[name] == 0 for name in ("unclear", "stuck", "lost", "half_visible", "stray")))]
+
+
+def catalogue(_quick):
+    """A store of many versions opens."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([f"{BIN}/adapters_store_tests", "--gtest_filter=*TenThousandVersionsOpen",
+                        f"--gtest_output=json:{folder}/out.json"], capture_output=True, check=True)
+        with open(f"{folder}/out.json", encoding="utf-8") as file:
+            test = json.load(file)["testsuites"][0]["testsuite"][0]
+    took = int(test["open_10000_ms"])
+    return [Row.judge("a catalogue of 10,000 versions opens", "<= 1 s", f"{took} ms", took <= 1000)]
 
 
 def churn(quick):
@@ -144,4 +155,4 @@ def fuzz(quick):
     return rows
 
 
-report.main("store", [build, crash_loop, fault_loop, churn, uploads_and_refusals, loads, zipf, fuzz])
+report.main("store", [build, crash_loop, fault_loop, catalogue, churn, uploads_and_refusals, loads, zipf, fuzz])
