@@ -21,6 +21,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int kReadsAgain = 8;
+
 absl::Status MissingBlob() {
   return MakeError(absl::StatusCode::kNotFound, reasons::kMissingFile, "",
                    "the weights file is not in the store");
@@ -127,6 +129,11 @@ absl::StatusOr<std::unique_ptr<BlobWriter>> LocalBlobStore::Begin() {
 absl::StatusOr<std::shared_ptr<const MappedFile>> LocalBlobStore::Read(const BlobKey& key,
                                                                        uint64_t max_bytes) const {
   auto file = MappedFile::ReadCopy(PathOf(key), max_bytes);
+  // A repeated upload of the same bytes takes over the name, which changes the old file's stamp
+  // while it is read. The new one is read then.
+  for (int again = 0; again < kReadsAgain && absl::IsDataLoss(file.status()); ++again) {
+    file = MappedFile::ReadCopy(PathOf(key), max_bytes);
+  }
   if (!file.ok() && ErrorReason(file.status()) == reasons::kMissingFile) return MissingBlob();
   return file;
 }

@@ -1,6 +1,10 @@
 // Uploads that must not get in: each leaves no row, no blob, no temporary file.
+#include <atomic>
 #include <functional>
 #include <limits>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "common/base/reasons.h"
 #include "common/formats/digest.h"
@@ -186,6 +190,34 @@ TEST_F(DurableUploadTest, ValidateOnlyTellsAndKeepsNothing) {
   EXPECT_EQ(result->version.version.max_rank, 2);
   EXPECT_TRUE(IsLowerHex(result->version.version.version));
   ExpectNothingLeft();
+}
+
+// The same bytes under another name take over the blob while readers are in the middle of it: for
+// them nothing is lost, and nothing is quarantined.
+TEST_F(DurableUploadTest, ARepeatedUploadDoesNotDisturbReaders) {
+  PeftAdapter adapter;
+  adapter.Config(R"({"peft_type":"LORA","r":4096,"lora_alpha":4})").Module(kQ0, 4096, 8, 8);
+  const auto first = Upload(adapter, "first");
+  ASSERT_TRUE(IsOk(first));
+  std::atomic<bool> done = false;
+  std::atomic<int> failed = 0;
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 2; ++i) {
+    readers.emplace_back([&] {
+      while (!done) {
+        if (!store_->Open(first->version.version).ok()) ++failed;
+      }
+    });
+  }
+  for (int i = 0; i < 40; ++i) {
+    const std::string name = "again-" + std::to_string(i);
+    EXPECT_TRUE(IsOk(UploadTo(store_.get(), HeaderFor(adapter, "acme", name), adapter, actor_,
+                              /*piece=*/1 << 20)));
+  }
+  done = true;
+  for (std::thread& reader : readers) reader.join();
+  EXPECT_EQ(failed, 0);
+  EXPECT_TRUE(IsOk(store_->Resolve("acme", "first", "")));
 }
 
 }  // namespace
