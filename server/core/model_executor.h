@@ -15,8 +15,12 @@ struct ExecutorLimits {
   int32_t num_blocks = 0;      // blocks in the KV cache; valid ids are [0, num_blocks)
   int32_t max_rows = 0;        // rows of one step
   int32_t max_sequences = 0;   // sequences of one step
+  int32_t max_logit_rows = 0;  // rows of one step that sample or tell of a prompt's token
   int32_t context_tokens = 0;  // longest sequence the model takes
   int32_t vocab_size = 0;
+  // Every layer attends to this many positions at most, the own one included, and table entries of
+  // blocks that lie wholly before them are never read. 0: some layer attends to everything.
+  int32_t attention_window = 0;
 };
 
 class ModelExecutor {

@@ -11,6 +11,16 @@
 
 namespace lamella {
 
+// Among the requests of one tenant; says nothing about other tenants.
+enum class Priority : uint8_t { kLow, kNormal, kHigh };
+
+// How many alternatives to tell of beside each token's own log-probability; -1: tell nothing. Natural
+// logarithms, of the model's own distribution: before penalties, bias, temperature and cuts.
+struct LogprobParams {
+  int32_t generated = -1;
+  int32_t prompt = -1;  // of every token of the prompt but the first
+};
+
 struct Request {
   std::string
       request_id;  // unique enough to find it in a log; made by the edge if the caller sent none
@@ -25,6 +35,11 @@ struct Request {
 
   SamplingParams sampling;
   StopParams stop;
+  int32_t n = 1;  // independent answers
+  LogprobParams logprobs;
+  Priority priority = Priority::kNormal;
+  // Callers with another salt share no prefix with this one; "" is a salt like any other.
+  std::string cache_salt;
   absl::Time deadline = absl::InfiniteFuture();
 };
 

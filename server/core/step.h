@@ -37,9 +37,19 @@ struct SequenceRows {
 
   // If set, the logits of the last of these rows are computed and a token is sampled from them.
   bool sample = false;
-  SamplingParams sampling;
+  const SamplingParams* sampling = nullptr;  // non-null if `sample`; valid until Wait returns
   int32_t choice_index = 0;
   int32_t sample_position = 0;  // number of generated tokens so far: part of the generator's key
+
+  // The whole sequence so far, prompt and answer; the rows' own tokens are in it. Valid until Wait.
+  std::span<const int32_t> tokens;  // int32 [first_position + row_count or more]
+  int32_t prompt_tokens = 0;        // of those
+  // Never sampled in this step: min_tokens is not reached yet. Valid until Wait.
+  std::span<const int32_t> banned_token_ids;
+
+  int32_t logprobs = -1;  // of the sampled token: that many alternatives; -1: none
+  // -1, or: each of these rows whose next token is in the prompt also tells of that token.
+  int32_t prompt_logprobs = -1;
 };
 
 struct StepInput {
@@ -64,15 +74,33 @@ struct SampledToken {
   bool finite = true;  // false: this row's logits held NaN or infinity; token_id means nothing
 };
 
+struct TokenLogprob {
+  int32_t token_id = 0;
+  float logprob = 0.0f;  // natural logarithm; of the model's own distribution
+
+  friend bool operator==(const TokenLogprob&, const TokenLogprob&) = default;
+};
+
+// What is told of one token: a generated one or one of a prompt.
+struct LogprobRow {
+  int32_t sequence_index = 0;  // into StepInput::sequences
+  int32_t position = 0;        // of the token in its sequence
+  TokenLogprob token;
+  int32_t top_begin = 0;  // its alternatives are StepOutput::top_logprobs[top_begin, top_end),
+  int32_t top_end = 0;    // likeliest first, lower ids first among equals
+};
+
 struct StepOutput {
   std::vector<SampledToken> sampled;  // one for each sequence with `sample`, in order
+  std::vector<LogprobRow> logprobs;  // sorted by sequence_index, then by position; finite rows only
+  std::vector<TokenLogprob> top_logprobs;
   std::vector<float> logits;  // float [sampled.size()][vocab_size] if want_logits, else empty
-  absl::Duration compute_time;
 
   void Clear() {
     sampled.clear();
+    logprobs.clear();
+    top_logprobs.clear();
     logits.clear();
-    compute_time = absl::ZeroDuration();
   }
 };
 

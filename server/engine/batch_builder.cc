@@ -14,7 +14,9 @@ void AppendRows(const PlannedRows& planned, Batch* batch) {
   rows.first_position = begin;
   rows.block_table = sequence->blocks.ids();
   rows.sample = planned.rows == sequence->pending_tokens();
-  rows.sampling = sequence->sampling;
+  rows.sampling = &sequence->sampling;
+  rows.tokens = sequence->tokens;
+  rows.prompt_tokens = sequence->prompt_tokens;
   rows.choice_index = 0;
   rows.sample_position = sequence->generated_tokens();
   const auto first = sequence->tokens.begin() + begin;

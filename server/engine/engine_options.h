@@ -15,6 +15,11 @@ struct RequestLimits {
   int32_t max_stop_strings = 16;        // of one request
   int32_t max_stop_string_bytes = 256;  // of each
   int32_t max_stop_token_ids = 64;      // of one request
+  int32_t max_n = 16;                   // answers of one request; max_running at most
+  int32_t max_logit_bias = 1024;        // entries of one request
+  int32_t max_logprobs = 20;            // alternatives to a generated token
+  int32_t max_prompt_logprobs = 5;      // alternatives to a prompt's token
+  int32_t max_cache_salt_bytes = 128;
 };
 
 struct EngineOptions {

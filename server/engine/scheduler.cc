@@ -52,7 +52,9 @@ int32_t Scheduler::PlanPrefill(int32_t budget) {
 }
 
 void Scheduler::PlanWaiting(int32_t budget, absl::Time now) {
-  const auto before = [this](const auto& a, const auto& b) { return policy_->Before(*a, *b); };
+  const auto before = [this](const auto& a, const auto& b) {
+    return policy_->Before(a->key, b->key);
+  };
   // Mostly in order already, and sorting allocates.
   if (!std::is_sorted(waiting_.begin(), waiting_.end(), before)) {
     std::stable_sort(waiting_.begin(), waiting_.end(), before);

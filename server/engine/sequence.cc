@@ -11,7 +11,7 @@ Sequence::Sequence(Submission submission, uint64_t arrival_in, Answer answer_in)
       prompt_tokens(static_cast<int32_t>(submission.prompt.size())),
       max_tokens(submission.stop.max_tokens),
       deadline(submission.deadline),
-      arrival(arrival_in),
+      key{.arrival = arrival_in},
       ticket(std::move(submission.ticket)),
       stream(std::move(submission.stream)),
       tokens(std::move(submission.prompt)),

@@ -21,6 +21,7 @@
 #include "server/core/request.h"
 #include "server/engine/admission.h"
 #include "server/engine/answer.h"
+#include "server/engine/scheduling_policy.h"
 #include "server/engine/token_stream.h"
 
 namespace lamella {
@@ -65,7 +66,7 @@ struct Sequence {
   const int32_t prompt_tokens;
   const int32_t max_tokens;  // of the answer; fits into the context
   const absl::Time deadline;
-  const uint64_t arrival;  // order of arrival
+  const QueueKey key;
   AdmissionTicket ticket;
   StreamWriter stream;
 

@@ -23,8 +23,18 @@
 
 #include "absl/status/status.h"
 #include "server/core/request.h"
+#include "server/core/step.h"
 
 namespace lamella {
+
+// What is told of one token.
+struct TokenLogprobs {
+  TokenLogprob token;
+  std::vector<TokenLogprob>
+      top;  // alternatives, likeliest first; the token itself may be among them
+
+  friend bool operator==(const TokenLogprobs&, const TokenLogprobs&) = default;
+};
 
 struct StreamStarted {
   std::string request_id;
@@ -33,6 +43,7 @@ struct StreamStarted {
   uint64_t seed = 0;    // the one in use: the caller's, or the one that the engine picked
   int32_t prompt_tokens = 0;
   int32_t cached_tokens = 0;
+  std::vector<TokenLogprobs> prompt_logprobs;  // of the second token and later ones, if asked for
 };
 
 struct StreamDelta {
@@ -41,6 +52,7 @@ struct StreamDelta {
   // Every generated token arrives here once, with or after the text it belongs to; also the token
   // that stopped the answer and those whose text a stop string removed.
   std::vector<int32_t> token_ids;
+  std::vector<TokenLogprobs> logprobs;  // of each of token_ids, if asked for; else empty
 };
 
 struct ChoiceEnd {

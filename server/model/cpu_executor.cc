@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "common/base/status_macros.h"
@@ -100,6 +99,7 @@ absl::StatusOr<std::unique_ptr<CpuExecutor>> CpuExecutor::Create(
   limits.num_blocks = state->cache.num_blocks();
   limits.max_rows = options.max_rows;
   limits.max_sequences = options.max_sequences;
+  limits.max_logit_rows = options.max_sequences;
   limits.vocab_size = config.vocab_size;
   limits.context_tokens = static_cast<int32_t>(
       std::min<int64_t>(config.max_position, int64_t{limits.num_blocks} * kBlockTokens));
@@ -140,13 +140,11 @@ absl::Status CpuExecutor::Wait(StepOutput* output) {
     return MakeError(absl::StatusCode::kFailedPrecondition, reasons::kInternal, "",
                      "no step was launched");
   }
-  const absl::Time begin = absl::Now();
   state_->PrepareRows(*input);
   if (input->rows() > 0) {
     const DecoderStep step = state_->MakeStep(*input);
     state_->Sample(*input, state_->decoder->Forward(step), output);
   }
-  output->compute_time = absl::Now() - begin;
   return absl::OkStatus();
 }
 
@@ -202,9 +200,9 @@ void CpuExecutor::State::SampleOne(const StepInput& input, const float* logits,
     token->token_id = -1;
     return;
   }
-  const sampling::SampleKey key{sequence.sampling.seed, sequence.choice_index,
-                                sequence.sample_position};
-  token->token_id = sampling::SampleToken(row, sequence.sampling, key, *scratch);
+  const SamplingParams& params = *sequence.sampling;
+  const sampling::SampleKey key{params.seed, sequence.choice_index, sequence.sample_position};
+  token->token_id = sampling::SampleToken(row, params, key, *scratch);
 }
 
 }  // namespace lamella

@@ -43,7 +43,9 @@ class SteadyDecode {
       rows.first_position = position;
       rows.block_table = std::span(blocks_).subspan(static_cast<size_t>(i * kBlocks), kBlocks);
       rows.sample = true;
-      rows.sampling = {.temperature = 1.0F, .top_k = 5, .top_p = 0.9F, .seed = 1};
+      rows.sampling = &sampling_;
+      rows.tokens = tokens_;
+      rows.prompt_tokens = 1;
       input_.sequences.push_back(rows);
     }
     input_.segments.push_back({1, 2, adapter_});
@@ -59,6 +61,8 @@ class SteadyDecode {
 
  private:
   const AdapterWeights* adapter_;
+  const SamplingParams sampling_{.temperature = 1.0F, .top_k = 5, .top_p = 0.9F, .seed = 1};
+  const std::vector<int32_t> tokens_ = std::vector<int32_t>(kBlocks * kernels::kBlockTokens + 1, 3);
   std::vector<int32_t> blocks_;
   StepInput input_;
   StepOutput output_;

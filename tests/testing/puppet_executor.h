@@ -28,7 +28,15 @@ class PuppetExecutor final : public ModelExecutor {
       : limits_(limits),
         cells_(static_cast<size_t>(limits.num_blocks) * static_cast<size_t>(limits.block_tokens)) {}
 
-  static ExecutorLimits SmallLimits() { return {4, 64, 64, 16, 128, 512}; }
+  static ExecutorLimits SmallLimits() {
+    return {.block_tokens = 4,
+            .num_blocks = 64,
+            .max_rows = 64,
+            .max_sequences = 16,
+            .max_logit_rows = 16,
+            .context_tokens = 128,
+            .vocab_size = 512};
+  }
 
   // What the executor answers to this prompt, whoever else is in its steps.
   static std::vector<int32_t> Alone(const AdapterRef& adapter, const std::vector<int32_t>& prompt,
@@ -144,7 +152,7 @@ class PuppetExecutor final : public ModelExecutor {
     }
     if (!rows.sample) return;
     SampledToken sampled{static_cast<int32_t>(index),
-                         Token(cell, rows.sampling, rows.sample_position), true};
+                         Token(cell, *rows.sampling, rows.sample_position), true};
     const auto script = scripts_.find(cell.first_token);
     const auto at = static_cast<size_t>(rows.sample_position);
     if (script != scripts_.end() && at < script->second.size())

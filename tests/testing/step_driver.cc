@@ -68,7 +68,9 @@ absl::Status StepDriver::AddRows(const Feed& feed) {
   rows.first_position = sequence.done;
   rows.block_table = sequence.blocks;
   rows.sample = feed.sample;
-  rows.sampling = feed.sampling;
+  rows.sampling = &feed.sampling;
+  rows.tokens = sequence.tokens;
+  rows.prompt_tokens = static_cast<int32_t>(sequence.tokens.size()) - sequence.generated;
   rows.sample_position = sequence.generated;
   const auto first = sequence.tokens.begin() + sequence.done;
   input_.token_ids.insert(input_.token_ids.end(), first, first + feed.tokens);

@@ -1,0 +1,28 @@
+// What one tenant may take of the server. Values, and the port that knows them.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace lamella {
+
+struct TenantLimits {
+  double weight = 1.0;                 // share of the engine beside other tenants; [0.01, 1000]
+  int32_t max_in_flight = 0;           // requests accepted and not ended; 0: no limit of its own
+  int64_t max_queued_tokens = 0;       // of prompts accepted and not yet in a step; 0: no limit
+  int64_t tokens_per_minute = 0;       // prompt and answer; 0: no limit
+  int64_t resident_floor_bytes = 0;    // of adapters in memory that others cannot evict
+  int64_t resident_ceiling_bytes = 0;  // of adapters in memory at most; 0: no limit
+
+  friend bool operator==(const TenantLimits&, const TenantLimits&) = default;
+};
+
+// Answers from memory and may change its mind between calls. Thread-safe.
+class TenantDirectory {
+ public:
+  virtual ~TenantDirectory() = default;
+  // Of unknown tenants: the defaults.
+  virtual TenantLimits LimitsOf(std::string_view tenant) const = 0;
+};
+
+}  // namespace lamella
