@@ -2,31 +2,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <limits>
 
+#include "server/sampling/exact_math.h"
 #include "server/sampling/philox.h"
 
 namespace lamella::sampling {
 namespace {
-
-// exp(x) for x <= 0, to about 2 ulp: 2^n times a Taylor series for the rest, |rest| <= ln(2) / 2.
-// Plain operations only: the C library picks other code on processors with FMA, and then the last
-// bit differs between machines.
-float ExpOfNonPositive(float x) {
-  const float clamped = std::max(x, -87.0f);
-  const auto n = static_cast<int32_t>(clamped * 1.44269504f - 0.5f);
-  const auto scaled = static_cast<float>(n);
-  const float r = (clamped - scaled * 0.693145752f) - scaled * 1.42860677e-6f;
-  float sum = 1.0f / 5040.0f;
-  sum = sum * r + 1.0f / 720.0f;
-  sum = sum * r + 1.0f / 120.0f;
-  sum = sum * r + 1.0f / 24.0f;
-  sum = sum * r + 1.0f / 6.0f;
-  sum = sum * r + 0.5f;
-  sum = sum * r + 1.0f;
-  sum = sum * r + 1.0f;
-  const float power = std::bit_cast<float>(static_cast<uint32_t>(n + 127) << 23);
-  return x < -87.0f ? 0.0f : sum * power;
-}
 
 // Uniform in [0, 1), a multiple of 2^-53.
 double Uniform(const SampleKey& key) {
@@ -45,10 +27,24 @@ void ComputeWeights(std::span<const float> logits, float max, float temperature,
   }
 }
 
+// The likeliest token's weight is 1.
+void DropBelow(float min_p, std::span<float> weights) {
+  for (float& weight : weights) weight = weight < min_p ? 0.0f : weight;
+}
+
 double Sum(std::span<const float> weights) {
   double sum = 0;
   for (float weight : weights) sum += weight;
   return sum;
+}
+
+// Whether each is finite, or -infinity: a token that never comes.
+bool AllChoosable(std::span<const float> logits) {
+  uint32_t bad = 0;
+  for (const float logit : logits) {
+    bad |= static_cast<uint32_t>(!(logit <= std::numeric_limits<float>::max()));
+  }
+  return bad == 0;
 }
 
 // Inverse transform in index order over the whole vocabulary.
@@ -65,8 +61,10 @@ int32_t DrawFromAll(std::span<const float> weights, double target, int32_t fallb
 class Shortlist {
  public:
   // `top_k` 0 keeps every token.
-  Shortlist(std::span<const float> logits, int32_t top_k, float top_p, SampleScratch& scratch)
+  Shortlist(std::span<const float> logits, int32_t top_k, const SamplingParams& params,
+            SampleScratch& scratch)
       : logits_(logits), weights_(scratch.weights), candidates_(scratch.candidates) {
+    const float top_p = params.top_p;
     candidates_.clear();
     double total = Sum(weights_);
     // Tokens below this weight make up less than 1 - top_p together: none of them can be kept.
@@ -79,7 +77,7 @@ class Shortlist {
     std::make_heap(candidates_.begin(), candidates_.end(), Less());
     heap_size_ = candidates_.size();
     if (top_k > 0) total = KeepMost(static_cast<size_t>(top_k));
-    KeepShare(top_p, total);
+    KeepShare(top_p, params.min_p, total);
   }
 
   int32_t Draw(double uniform, int32_t fallback) const {
@@ -122,12 +120,15 @@ class Shortlist {
     return sum;
   }
 
-  void KeepShare(float top_p, double total) {
+  // The likeliest token's weight is 1, so `min_p` is a bound of weights.
+  void KeepShare(float top_p, float min_p, double total) {
     const double enough = static_cast<double>(top_p) * total;
     while (kept_ < candidates_.size() && (kept_ == 0 || top_p >= 1.0f || kept_sum_ < enough)) {
       if (kept_ == sorted()) SortOneMore();
+      const float weight = weights_[candidates_[candidates_.size() - kept_ - 1]];
+      if (kept_ > 0 && weight < min_p) return;
       ++kept_;
-      kept_sum_ += weights_[candidates_[candidates_.size() - kept_]];
+      kept_sum_ += weight;
     }
   }
 
@@ -161,14 +162,17 @@ int32_t ArgMax(std::span<const float> logits) {
 int32_t SampleToken(std::span<const float> logits, const SamplingParams& params,
                     const SampleKey& key, SampleScratch& scratch) {
   const int32_t best = ArgMax(logits);
-  if (best < 0 || params.greedy() || params.top_k == 1 || !AllFinite(logits)) return best;
-  ComputeWeights(logits, logits[best], params.temperature, scratch.weights);
+  if (best < 0 || params.greedy() || params.top_k == 1) return best;
+  const float max = logits[static_cast<size_t>(best)];
+  if (max == -std::numeric_limits<float>::infinity() || !AllChoosable(logits)) return best;
+  ComputeWeights(logits, max, params.temperature, scratch.weights);
   const double uniform = Uniform(key);
   const bool cut_k = params.top_k > 0 && static_cast<size_t>(params.top_k) < logits.size();
-  if (!cut_k && params.top_p >= 1.0f) {
-    return DrawFromAll(scratch.weights, uniform * Sum(scratch.weights), best);
+  if (cut_k || params.top_p < 1.0f) {
+    return Shortlist(logits, cut_k ? params.top_k : 0, params, scratch).Draw(uniform, best);
   }
-  return Shortlist(logits, cut_k ? params.top_k : 0, params.top_p, scratch).Draw(uniform, best);
+  if (params.min_p > 0) DropBelow(params.min_p, scratch.weights);
+  return DrawFromAll(scratch.weights, uniform * Sum(scratch.weights), best);
 }
 
 }  // namespace lamella::sampling

@@ -1,5 +1,5 @@
 // Choosing the next token from one row of logits. Pure functions: equal logits, parameters and key
-// give the same token on every machine, thread and ISA (own exponential, no fused multiply-add).
+// give the same token on every machine, thread and ISA (exact_math.h, no fused multiply-add).
 // Thread-safe as long as threads do not share a scratch.
 #pragma once
 
@@ -34,10 +34,11 @@ bool AllFinite(std::span<const float> values);
 // Lowest index among the maxima; -1 if `logits` is empty.
 int32_t ArgMax(std::span<const float> logits);
 
-// A token id; -1 if `logits` is empty. Greedy is ArgMax. Otherwise temperature first, then the
-// top_k most likely tokens (among equals the lower ids), then the smallest set of the most likely
-// of those whose share reaches top_p (one at least). With logits that are not all finite the answer
-// is some valid id.
+// A token id; -1 if `logits` is empty. `logits` are finite, or -infinity for tokens that never come
+// (one at least is finite): adjustments.h makes them. Greedy is ArgMax. Otherwise temperature first,
+// then the top_k most likely tokens (among equals the lower ids), of those the smallest set of the
+// most likely whose share reaches top_p (one at least), of those the ones with min_p times the
+// likeliest's probability at least. With other logits the answer is some valid id.
 int32_t SampleToken(std::span<const float> logits, const SamplingParams& params,
                     const SampleKey& key, SampleScratch& scratch);
 

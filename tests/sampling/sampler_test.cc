@@ -143,6 +143,55 @@ TEST(SamplerTest, TopPOverLargeVocabularyMatchesFullSort) {
   }
 }
 
+// As transformers' MinPLogitsWarper: relative to the likeliest, after temperature.
+TEST(SamplerTest, MinPKeepsAShareOfTheLikeliest) {
+  // Shares 0.1, 0.4, 0.2, 0.3.
+  const std::vector<float> logits = {std::log(0.1f), std::log(0.4f), std::log(0.2f),
+                                     std::log(0.3f)};
+  const auto drawn = [&](float temperature, int32_t top_k, float top_p, float min_p) {
+    SamplingParams params = Params(temperature, top_k, top_p);
+    params.min_p = min_p;
+    return Drawn(Counts(logits, params, 2000));
+  };
+  EXPECT_THAT(drawn(1, 0, 1, 0.0f), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(drawn(1, 0, 1, 0.24f), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(drawn(1, 0, 1, 0.26f), ElementsAre(1, 2, 3));
+  EXPECT_THAT(drawn(1, 0, 1, 0.51f), ElementsAre(1, 3));
+  EXPECT_THAT(drawn(1, 0, 1, 0.99f), ElementsAre(1));
+  // At temperature 2 the ratios are square roots: 0.5, 0.71, 0.87.
+  EXPECT_THAT(drawn(2, 0, 1, 0.49f), ElementsAre(0, 1, 2, 3));
+  EXPECT_THAT(drawn(2, 0, 1, 0.51f), ElementsAre(1, 2, 3));
+}
+
+// top_k, then top_p of what it left, then min_p: each may be the one that cuts.
+TEST(SamplerTest, CutsComposeInOrder) {
+  const std::vector<float> logits = {std::log(0.1f), std::log(0.4f), std::log(0.2f),
+                                     std::log(0.3f)};
+  const auto drawn = [&](int32_t top_k, float top_p, float min_p) {
+    SamplingParams params = Params(1, top_k, top_p);
+    params.min_p = min_p;
+    return Drawn(Counts(logits, params, 2000));
+  };
+  EXPECT_THAT(drawn(3, 0.95f, 0.26f), ElementsAre(1, 2, 3));
+  EXPECT_THAT(drawn(2, 1.0f, 0.26f), ElementsAre(1, 3));
+  EXPECT_THAT(drawn(3, 0.95f, 0.51f), ElementsAre(1, 3));
+  EXPECT_THAT(drawn(3, 1.0f, 0.8f), ElementsAre(1));
+  // Three tokens make 0.75 of all four. Had min_p cut first, two (0.7 of 0.9) would have been enough.
+  EXPECT_THAT(drawn(0, 0.75f, 0.26f), ElementsAre(1, 2, 3));
+  // 0.44 of the two that top_k left is one.
+  EXPECT_THAT(drawn(2, 0.44f, 0.1f), ElementsAre(1));
+}
+
+TEST(SamplerTest, MinPRenormalizesWhatItKeeps) {
+  const std::vector<float> logits = {0.0f, 1.0f, -1.0f, 2.0f};
+  SamplingParams params = Params(1);
+  params.min_p = 0.3f;
+  const std::vector<int32_t> counts = Counts(logits, params, 20000);
+  EXPECT_THAT(Drawn(counts), ElementsAre(1, 3));
+  // 99.9%, 1 degree of freedom: 10.8.
+  EXPECT_LT(ChiSquare({counts[1], counts[3]}, {std::exp(1.0), std::exp(2.0)}), 10.8);
+}
+
 TEST(SamplerTest, KeyAloneDecides) {
   const std::vector<float> logits(50, 0.0f);
   SampleScratch fresh;
@@ -182,6 +231,15 @@ TEST(SamplerTest, ExtremeLogitsAndTemperaturesStayValid) {
   EXPECT_THAT(Drawn(Counts({0, 1, 2}, Params(1e-30f, 0, 0.5f), 200)), ElementsAre(2));
   const std::vector<int32_t> hot = Counts({0, 1, 2}, Params(1e30f), 3000);
   EXPECT_THAT(hot, Each(::testing::Gt(850)));
+}
+
+TEST(SamplerTest, TokensAtMinusInfinityNeverCome) {
+  const std::vector<float> logits = {-kInf, 0.0f, -kInf, 0.0f, -kInf};
+  for (const SamplingParams& params : {Params(1), Params(1, 4), Params(1, 0, 0.999f)}) {
+    EXPECT_THAT(Drawn(Counts(logits, params, 500)), ElementsAre(1, 3));
+  }
+  SampleScratch scratch;
+  EXPECT_EQ(SampleToken(logits, Params(0), {}, scratch), 1);
 }
 
 TEST(SamplerTest, NonFiniteLogitsGiveSomeValidId) {
