@@ -24,10 +24,13 @@ std::optional<size_t> StopStrings::Feed(std::string_view text, std::string* show
     held_.clear();
     return match;
   }
-  const size_t show = held_.size() - LengthToHold();
-  shown->append(held_, 0, show);
-  held_.erase(0, show);
+  ShowWhatCannotMatch(shown);
   return std::nullopt;
+}
+
+void StopStrings::Pass(std::string_view text, std::string* shown) {
+  held_.append(text);
+  ShowWhatCannotMatch(shown);
 }
 
 void StopStrings::Flush(std::string* shown) {
@@ -45,7 +48,14 @@ std::optional<size_t> StopStrings::MatchThatEndsAt(size_t end) const {
   return best;
 }
 
+void StopStrings::ShowWhatCannotMatch(std::string* shown) {
+  const size_t show = held_.size() - LengthToHold();
+  shown->append(held_, 0, show);
+  held_.erase(0, show);
+}
+
 size_t StopStrings::LengthToHold() const {
+  if (strings_.empty()) return 0;
   for (size_t length = std::min(held_.size(), longest_ - 1); length > 0; --length) {
     const std::string_view end = std::string_view(held_).substr(held_.size() - length);
     for (const std::string& string : strings_) {

@@ -20,6 +20,9 @@ class StopStrings {
   // index of the string that matched is returned, and what follows it is dropped.
   std::optional<size_t> Feed(std::string_view text, std::string* shown);
 
+  // The same, but a match that ends in `text` is none. One that ends later may begin here.
+  void Pass(std::string_view text, std::string* shown);
+
   // The text ended without a match: shows what was held back.
   void Flush(std::string* shown);
 
@@ -29,6 +32,7 @@ class StopStrings {
  private:
   std::optional<size_t> MatchThatEndsAt(size_t end) const;
   size_t LengthToHold() const;
+  void ShowWhatCannotMatch(std::string* shown);
 
   const std::vector<std::string> strings_;
   const bool include_match_;

@@ -1,5 +1,8 @@
 #include "server/engine/answer.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "gtest/gtest.h"
 #include "tests/testing/fake_tokenizer.h"
 
@@ -94,6 +97,96 @@ TEST_F(AnswerTest, LengthShowsWhatWasHeld) {
   ASSERT_TRUE(end_.has_value());
   EXPECT_EQ(end_->reason, FinishReason::kLength);
   EXPECT_EQ(text_, "aEN");
+}
+
+// The end-of-text token of the tokenizer and the request's own are banned for min_tokens tokens.
+TEST_F(AnswerTest, StopTokensAreBannedUntilMinTokensAreThere) {
+  StopParams stop = Stop({});
+  stop.min_tokens = 2;
+  stop.stop_token_ids = {'z', 'q', 'z'};
+  Answer answer(&tokenizer_, stop, stop.max_tokens);
+  const int32_t eos = tokenizer_.eos_token_ids().front();
+  std::vector<int32_t> all = {'q', 'z', eos};
+  std::sort(all.begin(), all.end());
+  EXPECT_TRUE(std::ranges::equal(answer.banned_token_ids(), all));
+  answer.Append('a');
+  EXPECT_TRUE(std::ranges::equal(answer.banned_token_ids(), all));
+  answer.Append('b');
+  EXPECT_TRUE(answer.banned_token_ids().empty());
+  EXPECT_EQ(answer.Append('z')->matched_token_id, 'z');
+
+  stop.ignore_eos = true;
+  const Answer ignoring(&tokenizer_, stop, stop.max_tokens);
+  EXPECT_TRUE(std::ranges::equal(ignoring.banned_token_ids(), std::vector<int32_t>{'q', 'z'}));
+}
+
+TEST_F(AnswerTest, WithoutMinTokensNothingIsBanned) {
+  StopParams stop = Stop({});
+  stop.stop_token_ids = {'z'};
+  EXPECT_TRUE(Answer(&tokenizer_, stop, stop.max_tokens).banned_token_ids().empty());
+}
+
+TEST_F(AnswerTest, AStopTokenThatComesTooEarlyEndsNothing) {
+  StopParams stop = Stop({}, 5);
+  stop.stop_token_ids = {'z'};
+  stop.min_tokens = 2;
+  Feed({'a', 'z', 'b', 'z', 'c'}, stop);
+  ASSERT_TRUE(end_.has_value());
+  EXPECT_EQ(end_->reason, FinishReason::kStopToken);
+  EXPECT_EQ(text_, "azb");
+  EXPECT_EQ(ids_.size(), 4u);
+}
+
+TEST_F(AnswerTest, StopStringsBeforeMinTokensAreText) {
+  StopParams stop = Stop({"ab", "c"});
+  stop.min_tokens = 5;
+  Feed({'a', 'b', 'c', 'a', 'c', 'x'}, stop);
+  ASSERT_TRUE(end_.has_value());
+  EXPECT_EQ(end_->matched_string, "c");  // completed by token number five
+  EXPECT_EQ(text_, "abca");
+  EXPECT_EQ(ids_.size(), 5u);
+}
+
+TEST_F(AnswerTest, AStopStringMayBeginBeforeMinTokens) {
+  StopParams stop = Stop({"END"});
+  stop.min_tokens = 3;
+  Feed({'E', 'N', 'D', 'x'}, stop);
+  ASSERT_TRUE(end_.has_value());
+  EXPECT_EQ(end_->reason, FinishReason::kStopString);
+  EXPECT_EQ(text_, "");
+}
+
+TEST_F(AnswerTest, AStopStringThatIsCompleteBeforeMinTokensIsText) {
+  StopParams stop = Stop({"END"}, 4);
+  stop.min_tokens = 4;
+  Feed({'E', 'N', 'D', 'x'}, stop);
+  ASSERT_TRUE(end_.has_value());
+  EXPECT_EQ(end_->reason, FinishReason::kLength);
+  EXPECT_EQ(text_, "ENDx");
+}
+
+TEST_F(AnswerTest, LogprobsTravelWithTheirTokens) {
+  Answer answer(&tokenizer_, Stop({"END"}), 100);
+  const auto told = [](int32_t token) {
+    return TokenLogprobs{{token, -0.5f}, {{token, -0.5f}, {token + 1, -1.5f}}};
+  };
+  EXPECT_FALSE(answer.Append('a', told('a')).has_value());
+  EXPECT_EQ(answer.new_logprobs(), std::vector<TokenLogprobs>{told('a')});
+  answer.TakeNews();
+  EXPECT_TRUE(answer.new_logprobs().empty());
+  for (const int32_t held : {'E', 'N'}) answer.Append(held, told(held));
+  EXPECT_TRUE(answer.new_token_ids().empty());
+  EXPECT_TRUE(answer.new_logprobs().empty());
+  EXPECT_TRUE(answer.Append('D', told('D')).has_value());
+  EXPECT_EQ(answer.new_token_ids(), (std::vector<int32_t>{'E', 'N', 'D'}));
+  EXPECT_EQ(answer.new_logprobs(), (std::vector<TokenLogprobs>{told('E'), told('N'), told('D')}));
+}
+
+TEST_F(AnswerTest, WithoutLogprobsThereAreNone) {
+  Answer answer(&tokenizer_, Stop({}), 100);
+  answer.Append('a');
+  EXPECT_EQ(answer.new_token_ids().size(), 1u);
+  EXPECT_TRUE(answer.new_logprobs().empty());
 }
 
 }  // namespace

@@ -95,7 +95,14 @@ TEST_F(EngineSubmitTest, RefusesSamplingThatMeansNothing) {
 
 class EngineSmallCacheTest : public EngineFixture {
  protected:
-  EngineSmallCacheTest() : small_({4, 2, 64, 16, 128, 512}) {}
+  EngineSmallCacheTest()
+      : small_({.block_tokens = 4,
+                .num_blocks = 2,
+                .max_rows = 64,
+                .max_sequences = 16,
+                .max_logit_rows = 16,
+                .context_tokens = 128,
+                .vocab_size = 512}) {}
   PuppetExecutor small_;
 };
 

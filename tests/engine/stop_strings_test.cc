@@ -66,5 +66,31 @@ TEST(StopStringsTest, WithoutStringsNothingIsHeld) {
   EXPECT_EQ(shown, "anything");
 }
 
+TEST(StopStringsTest, PassedTextMatchesOnlyWithWhatFollows) {
+  StopStrings matcher({"aba", "b"}, false);
+  std::string shown;
+  matcher.Pass("xab", &shown);
+  EXPECT_EQ(shown, "x");  // "ab" may still become "aba"
+  EXPECT_EQ(matcher.Feed("a", &shown), 0u);
+  EXPECT_EQ(shown, "x");
+}
+
+TEST(StopStringsTest, PassedMatchesAreShown) {
+  StopStrings matcher({"no"}, false);
+  std::string shown;
+  matcher.Pass("no no", &shown);
+  EXPECT_EQ(shown, "no no");
+  EXPECT_FALSE(matcher.Feed(" on", &shown).has_value());
+  matcher.Flush(&shown);
+  EXPECT_EQ(shown, "no no on");
+}
+
+TEST(StopStringsTest, WithoutStringsPassShowsAll) {
+  StopStrings matcher({}, false);
+  std::string shown;
+  matcher.Pass("all", &shown);
+  EXPECT_EQ(shown, "all");
+}
+
 }  // namespace
 }  // namespace lamella
