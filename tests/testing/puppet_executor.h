@@ -1,6 +1,7 @@
 // An executor without a model: the next token is a pure function of everything that a model would
 // have read (adapter, tokens and positions, through the block table), so any wrong row, block,
-// adapter or position changes the answer. It checks the contract of StepInput, and can be told to
+// adapter or position changes the answer. A banned token gives way to the next letter; the
+// log-probability of a token is a function of its id (Logprob). It checks the contract of StepInput, and can be told to
 // fail, to answer with non-finite rows, to follow a script, to take time and to hold. The setters
 // are for between steps, but for Hold and Release, which are thread-safe.
 #pragma once
@@ -10,6 +11,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,6 +53,16 @@ class PuppetExecutor final : public ModelExecutor {
       cell = Next(cell, FakeTag(adapter), answer.back(), cell.position + 1);
     }
     return answer;
+  }
+
+  // What it tells of a token, and of `count` alternatives to it: the tokens that follow it.
+  static TokenLogprob Logprob(int32_t token) {
+    return {token, -static_cast<float>(token % 7) - 0.5f};
+  }
+  static std::vector<TokenLogprob> TopLogprobs(int32_t token, int32_t count) {
+    std::vector<TokenLogprob> top;
+    for (int32_t i = 1; i <= count; ++i) top.push_back(Logprob(token + i));
+    return top;
   }
 
   // Sequences whose prompt begins with `first_token` answer with `answer`, then go on by
@@ -150,6 +162,7 @@ class PuppetExecutor final : public ModelExecutor {
       const int32_t token = input.token_ids[static_cast<size_t>(rows.row_begin + i)];
       cell = At(rows, position) = Next(before, tag, token, position);
     }
+    TellOfPrompt(rows, index, poisoned_.contains(cell.first_token), output);
     if (!rows.sample) return;
     SampledToken sampled{static_cast<int32_t>(index),
                          Token(cell, *rows.sampling, rows.sample_position), true};
@@ -157,8 +170,39 @@ class PuppetExecutor final : public ModelExecutor {
     const auto at = static_cast<size_t>(rows.sample_position);
     if (script != scripts_.end() && at < script->second.size())
       sampled.token_id = script->second[at];
+    sampled.token_id = NotBanned(sampled.token_id, rows.banned_token_ids);
     if (poisoned_.contains(cell.first_token)) sampled = {static_cast<int32_t>(index), -1, false};
     output->sampled.push_back(sampled);
+    if (rows.logprobs >= 0 && sampled.finite) {
+      Tell(index, cell.position + 1, sampled.token_id, rows.logprobs, output);
+    }
+  }
+
+  static int32_t NotBanned(int32_t token, std::span<const int32_t> banned) {
+    for (int32_t i = 0; i < 26 && std::ranges::find(banned, token) != banned.end(); ++i) {
+      token = 'a' + (token + 1) % 26;
+    }
+    return token;
+  }
+
+  static void Tell(size_t index, int32_t position, int32_t token, int32_t alternatives,
+                   StepOutput* output) {
+    const auto begin = static_cast<int32_t>(output->top_logprobs.size());
+    for (const TokenLogprob& entry : TopLogprobs(token, alternatives)) {
+      output->top_logprobs.push_back(entry);
+    }
+    output->logprobs.push_back({static_cast<int32_t>(index), position, Logprob(token), begin,
+                                static_cast<int32_t>(output->top_logprobs.size())});
+  }
+
+  static void TellOfPrompt(const SequenceRows& rows, size_t index, bool poisoned,
+                           StepOutput* output) {
+    if (rows.prompt_logprobs < 0 || poisoned) return;
+    for (int32_t i = 0; i < rows.row_count; ++i) {
+      const int32_t next = rows.first_position + i + 1;
+      if (next >= rows.prompt_tokens) return;
+      Tell(index, next, rows.tokens[static_cast<size_t>(next)], rows.prompt_logprobs, output);
+    }
   }
 
   void CheckContract(const StepInput& input) const {
@@ -180,6 +224,7 @@ class PuppetExecutor final : public ModelExecutor {
       }
     }
     EXPECT_EQ(row, input.rows());
+    CheckTokens(input);
     int32_t segment_end = 0;
     for (const LoraSegment& segment : input.segments) {
       EXPECT_GE(segment.row_begin, segment_end);
@@ -188,6 +233,32 @@ class PuppetExecutor final : public ModelExecutor {
       segment_end = segment.row_end;
     }
     EXPECT_LE(segment_end, input.rows());
+  }
+
+  // What rows say of the sequence they belong to, and how many ask for logits.
+  void CheckTokens(const StepInput& input) const {
+    int32_t logit_rows = 0;
+    for (const SequenceRows& rows : input.sequences) {
+      const auto end = static_cast<size_t>(rows.first_position + rows.row_count);
+      ASSERT_GE(rows.tokens.size(), end);
+      for (int32_t i = 0; i < rows.row_count; ++i) {
+        EXPECT_EQ(rows.tokens[static_cast<size_t>(rows.first_position + i)],
+                  input.token_ids[static_cast<size_t>(rows.row_begin + i)]);
+      }
+      EXPECT_GE(rows.prompt_tokens, 1);
+      EXPECT_LE(rows.prompt_tokens, static_cast<int32_t>(rows.tokens.size()));
+      if (rows.sample) {
+        ++logit_rows;
+        EXPECT_NE(rows.sampling, nullptr);
+        EXPECT_EQ(rows.tokens.size(), end) << "samples before the sequence's last token";
+        EXPECT_EQ(rows.sample_position,
+                  static_cast<int32_t>(rows.tokens.size()) - rows.prompt_tokens);
+      }
+      if (rows.prompt_logprobs < 0) continue;
+      logit_rows += std::max(
+          0, std::min(static_cast<int32_t>(end), rows.prompt_tokens - 1) - rows.first_position);
+    }
+    EXPECT_LE(logit_rows, limits_.max_logit_rows);
   }
 
   const ExecutorLimits limits_;
