@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <iterator>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,8 +17,8 @@
 #include "server/lora/lora_batch.h"
 #include "server/model/decoder_model.h"
 #include "server/model/kv_cache.h"
+#include "server/model/step_sampler.h"
 #include "server/model/weight_loader.h"
-#include "server/sampling/sampler.h"
 
 namespace lamella {
 namespace {
@@ -56,13 +57,10 @@ absl::Status CpuExecutorOptions::Validate() const {
 
 struct CpuExecutor::State {
   State(const BaseSpec& spec, const KernelTable& kernel_table, int32_t threads)
-      : base(spec), table(kernel_table), pool(threads), lora(base, table), scratches(threads) {}
+      : base(spec), table(kernel_table), pool(threads), lora(base, table) {}
 
   void PrepareRows(const StepInput& input);
   DecoderStep MakeStep(const StepInput& input);
-  void Sample(const StepInput& input, const float* logits, StepOutput* output);
-  void SampleOne(const StepInput& input, const float* logits, sampling::SampleScratch* scratch,
-                 SampledToken* token) const;
 
   const BaseSpec base;
   const KernelTable& table;
@@ -72,13 +70,12 @@ struct CpuExecutor::State {
   KvCache cache;
   std::unique_ptr<DecoderModel> decoder;
   LoraBatch lora;
-  std::vector<sampling::SampleScratch> scratches;  // [threads]
+  std::unique_ptr<StepSampler> sampler;
 
   const StepInput* launched = nullptr;
   std::vector<int32_t> positions;            // [rows]
   std::vector<const int32_t*> block_tables;  // [rows]
-  std::vector<int32_t> logit_rows;           // of the sequences with `sample`
-  std::vector<int32_t> sampled_sequences;    // their indices
+  std::span<const int32_t> logit_rows;       // as the sampler planned them
 };
 
 absl::StatusOr<std::unique_ptr<CpuExecutor>> CpuExecutor::Create(
@@ -101,21 +98,21 @@ absl::StatusOr<std::unique_ptr<CpuExecutor>> CpuExecutor::Create(
   limits.max_sequences = options.max_sequences;
   limits.max_logit_rows = options.max_sequences;
   limits.vocab_size = config.vocab_size;
+  limits.attention_window = AttentionWindow(config);
   limits.context_tokens = static_cast<int32_t>(
       std::min<int64_t>(config.max_position, int64_t{limits.num_blocks} * kBlockTokens));
   if (options.max_context_tokens > 0) {
     limits.context_tokens = std::min(limits.context_tokens, options.max_context_tokens);
   }
 
-  const WorkspaceLimits workspace{limits.max_rows, limits.max_sequences, limits.context_tokens,
+  const WorkspaceLimits workspace{limits.max_rows, limits.max_logit_rows, limits.context_tokens,
                                   options.threads};
   ASSIGN_OR_RETURN(state->decoder, DecoderModel::Create(state->weights.get(), &state->cache,
                                                         &state->pool, workspace));
   state->positions.reserve(static_cast<size_t>(limits.max_rows));
   state->block_tables.reserve(static_cast<size_t>(limits.max_rows));
-  for (sampling::SampleScratch& scratch : state->scratches) {
-    scratch.Reserve(static_cast<size_t>(config.vocab_size));
-  }
+  state->sampler =
+      std::make_unique<StepSampler>(config.vocab_size, limits.max_logit_rows, options.threads);
   return std::unique_ptr<CpuExecutor>(new CpuExecutor(std::move(state)));
 }
 
@@ -141,28 +138,28 @@ absl::Status CpuExecutor::Wait(StepOutput* output) {
                      "no step was launched");
   }
   state_->PrepareRows(*input);
-  if (input->rows() > 0) {
-    const DecoderStep step = state_->MakeStep(*input);
-    state_->Sample(*input, state_->decoder->Forward(step), output);
+  if (input->rows() == 0) return absl::OkStatus();
+  if (std::ssize(state_->logit_rows) > state_->limits.max_logit_rows) {
+    return MakeError(absl::StatusCode::kInternal, reasons::kInternal, "",
+                     "the step asks for the logits of more rows than max_logit_rows");
   }
+  const DecoderStep step = state_->MakeStep(*input);
+  const float* const logits = state_->decoder->Forward(step);
+  state_->sampler->Read(*input, logits, &state_->pool, output);
+  if (input->want_logits) state_->sampler->CopyLogits(logits, output);
   return absl::OkStatus();
 }
 
 void CpuExecutor::State::PrepareRows(const StepInput& input) {
   positions.clear();
   block_tables.clear();
-  logit_rows.clear();
-  sampled_sequences.clear();
-  for (size_t i = 0; i < input.sequences.size(); ++i) {
-    const SequenceRows& sequence = input.sequences[i];
+  for (const SequenceRows& sequence : input.sequences) {
     for (int32_t row = 0; row < sequence.row_count; ++row) {
       positions.push_back(sequence.first_position + row);
       block_tables.push_back(sequence.block_table.data());
     }
-    if (!sequence.sample) continue;
-    logit_rows.push_back(sequence.row_begin + sequence.row_count - 1);
-    sampled_sequences.push_back(static_cast<int32_t>(i));
   }
+  logit_rows = sampler->Plan(input);
 }
 
 DecoderStep CpuExecutor::State::MakeStep(const StepInput& input) {
@@ -175,34 +172,6 @@ DecoderStep CpuExecutor::State::MakeStep(const StepInput& input) {
   step.logit_rows = logit_rows;
   step.lora = lora.empty() ? nullptr : &lora;
   return step;
-}
-
-void CpuExecutor::State::Sample(const StepInput& input, const float* logits, StepOutput* output) {
-  const int64_t vocab = limits.vocab_size;
-  output->sampled.resize(sampled_sequences.size());
-  const auto count = static_cast<int64_t>(sampled_sequences.size());
-  pool.Run(count, 1, [&](int64_t begin, int64_t end, int32_t worker) {
-    for (int64_t i = begin; i < end; ++i) {
-      SampledToken& token = output->sampled[static_cast<size_t>(i)];
-      token.sequence_index = sampled_sequences[static_cast<size_t>(i)];
-      SampleOne(input, logits + i * vocab, &scratches[static_cast<size_t>(worker)], &token);
-    }
-  });
-  if (input.want_logits) output->logits.assign(logits, logits + count * vocab);
-}
-
-void CpuExecutor::State::SampleOne(const StepInput& input, const float* logits,
-                                   sampling::SampleScratch* scratch, SampledToken* token) const {
-  const SequenceRows& sequence = input.sequences[static_cast<size_t>(token->sequence_index)];
-  const std::span<const float> row(logits, static_cast<size_t>(limits.vocab_size));
-  token->finite = sampling::AllFinite(row);
-  if (!token->finite) {
-    token->token_id = -1;
-    return;
-  }
-  const SamplingParams& params = *sequence.sampling;
-  const sampling::SampleKey key{params.seed, sequence.choice_index, sequence.sample_position};
-  token->token_id = sampling::SampleToken(row, params, key, *scratch);
 }
 
 }  // namespace lamella

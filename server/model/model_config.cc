@@ -158,6 +158,15 @@ absl::Status ValidateModelConfig(const ModelConfig& config) {
   return absl::OkStatus();
 }
 
+int32_t AttentionWindow(const ModelConfig& config) {
+  int32_t widest = 0;
+  for (const LayerConfig& layer : config.layers) {
+    if (layer.sliding_window == 0) return 0;
+    widest = std::max(widest, layer.sliding_window);
+  }
+  return widest;
+}
+
 std::vector<float> RopeInverseFrequencies(const RopeConfig& rope, int32_t head_dim) {
   std::vector<float> out(static_cast<size_t>(head_dim / 2));
   for (size_t i = 0; i < out.size(); ++i) {

@@ -93,6 +93,9 @@ absl::Status ValidateModelConfig(const ModelConfig& config);
 // The part of ValidateModelConfig that concerns sizes: parsers ask before they build layers.
 absl::Status ValidateModelSizes(const ModelConfig& config);
 
+// ExecutorLimits::attention_window: the widest window if every layer has one, else 0.
+int32_t AttentionWindow(const ModelConfig& config);
+
 // [head_dim / 2]: the angle that one position adds to pair i, in fp32 as transformers computes it:
 // position p rotates by p * result[i], a product rounded to fp32.
 std::vector<float> RopeInverseFrequencies(const RopeConfig& rope, int32_t head_dim);

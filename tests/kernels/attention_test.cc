@@ -74,6 +74,24 @@ TEST_P(AttentionTest, MatchesReferenceForSlidingWindows) {
   }
 }
 
+// An engine may free and reuse what fell out of the window.
+TEST_P(AttentionTest, BlocksWhollyBeforeTheWindowAreNeverLookedUp) {
+  for (const int32_t group : {1, 2, 4, 6}) {
+    AttentionProblem problem = {.q_heads = group, .kv_heads = 1, .head_dim = 40};
+    for (const int32_t position : {0, 15, 16, 47, 48, 63, 64, 120, 300}) {
+      problem.sequence_of.push_back(0);
+      problem.positions.push_back(position);
+    }
+    for (const int32_t window : {1, 2, 16, 17, 33, 64}) {
+      problem.window = window;
+      problem.forget_before_window = false;
+      const std::vector<float> whole = RunAttention(table(), problem);
+      problem.forget_before_window = true;
+      EXPECT_EQ(RunAttention(table(), problem), whole) << group << " window " << window;
+    }
+  }
+}
+
 // With one position the weights are 1 and the output is its value.
 TEST_P(AttentionTest, OnePositionReturnsItsValue) {
   constexpr int32_t kDim = 24;

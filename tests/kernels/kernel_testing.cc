@@ -1,6 +1,7 @@
 #include "tests/kernels/kernel_testing.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "server/kernels/avx512bf16_kernels.h"
@@ -229,7 +230,13 @@ class Cache {
     for (int32_t s = 0; s < sequences; ++s) Write(table, s, lengths[s]);
   }
 
-  const std::vector<int32_t>& table_of(int32_t sequence) const { return tables_[sequence]; }
+  std::vector<int32_t> TableOf(int64_t row) const {
+    std::vector<int32_t> table = tables_[problem_.sequence_of[row]];
+    if (!problem_.forget_before_window) return table;
+    const int32_t begin = std::max(0, problem_.positions[row] - problem_.window + 1);
+    std::fill_n(table.begin(), begin / kBlockTokens, std::numeric_limits<int32_t>::max());
+    return table;
+  }
   const void* k() const { return k_.data(); }
   const void* v() const { return v_.data(); }
 
@@ -270,12 +277,14 @@ std::vector<float> RunAttention(const KernelTable& table, const AttentionProblem
   const int64_t width = static_cast<int64_t>(problem.q_heads) * problem.head_dim;
   const std::vector<float> all_q =
       RandomFloats(static_cast<int64_t>(problem.positions.size()) * width, problem.seed * 13 + 4);
-  std::vector<const int32_t*> tables;
+  std::vector<std::vector<int32_t>> row_tables;
   int32_t max_position = 0;
   for (int64_t row = rows.begin; row < rows.end; ++row) {
-    tables.push_back(cache.table_of(problem.sequence_of[row]).data());
+    row_tables.push_back(cache.TableOf(row));
     max_position = std::max(max_position, problem.positions[row]);
   }
+  std::vector<const int32_t*> tables;
+  for (const std::vector<int32_t>& table : row_tables) tables.push_back(table.data());
   std::vector<float> out(count * width, kNan);
   const AttentionArgs args = {.q = all_q.data() + rows.begin * width,
                               .ldq = width,

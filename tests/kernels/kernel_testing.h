@@ -115,6 +115,9 @@ struct AttentionProblem {
   std::vector<int32_t> sequence_of = {};
   std::vector<int32_t> positions = {};
   uint32_t seed = 1;
+  // Each row has a table of its own, whose entries of blocks wholly before the row's window name no
+  // block.
+  bool forget_before_window = false;
 };
 
 // Returns [rows of the call][q_heads * head_dim]. Rows [rows.begin, rows.end) of the problem are in

@@ -195,15 +195,77 @@ TEST(CpuExecutorTest, LogitsComeOnlyWhenWanted) {
   StepInput input;
   input.token_ids = {3, 4};
   SequenceRows rows;
+  const SamplingParams greedy;
   rows.row_count = 2;
   rows.block_table = table;
   rows.sample = true;
+  rows.sampling = &greedy;
+  rows.tokens = input.token_ids;
+  rows.prompt_tokens = 2;
   input.sequences.push_back(rows);
   StepOutput output;
   executor->Launch(input);
   ASSERT_TRUE(executor->Wait(&output).ok());
   EXPECT_EQ(output.sampled.size(), 1U);
   EXPECT_TRUE(output.logits.empty());
+}
+
+TEST(CpuExecutorTest, WindowIsALimitOnlyIfEveryLayerHasOne) {
+  const TinySource windows(TinyConfig("mistral_window"), 1);
+  EXPECT_EQ(MakeExecutor(windows, Options())->limits().attention_window,
+            TinyConfig("mistral_window").layers[0].sliding_window);
+  const TinySource mixed(TinyConfig("gemma3"), 1);
+  EXPECT_EQ(MakeExecutor(mixed, Options())->limits().attention_window, 0);
+}
+
+// The same log-probabilities of a prompt whatever its chunks and neighbours, and those that its
+// logits say.
+TEST(CpuExecutorTest, PromptLogprobsDependOnNoChunkAndNoNeighbour) {
+  const TinySource source(TinyConfig("gemma3"), 3);
+  for (const Isa isa : AvailableIsas()) {
+    const auto executor = MakeExecutor(source, TinyOptions(isa, WeightType::kBF16, 2));
+    const std::vector<int32_t> prompt = TinyTokens(source.config(), 13, 5);
+    const auto told = [&](int32_t chunk, bool neighbour) {
+      StepDriver driver(executor.get());
+      driver.Add(prompt);
+      driver.Add(TinyTokens(source.config(), 40, 6));
+      std::vector<TokenLogprob> result;
+      while (driver.pending(0) > 0) {
+        const int32_t rows = std::min(chunk, driver.pending(0));
+        const bool last = rows == driver.pending(0);
+        std::vector<Feed> feeds{
+            {.sequence = 0, .tokens = rows, .sample = last, .logprobs = 3, .prompt_logprobs = 2}};
+        if (neighbour) {
+          feeds.insert(feeds.begin(), {.sequence = 1, .tokens = 2, .sample = true, .logprobs = 1});
+        }
+        const auto output = driver.Step(feeds);
+        EXPECT_TRUE(output.ok()) << output.status();
+        for (const LogprobRow& row : (*output)->logprobs) {
+          if (row.sequence_index != (neighbour ? 1 : 0)) continue;
+          result.push_back(row.token);
+          result.insert(result.end(), (*output)->top_logprobs.begin() + row.top_begin,
+                        (*output)->top_logprobs.begin() + row.top_end);
+        }
+      }
+      return result;
+    };
+    const std::vector<TokenLogprob> whole = told(13, false);
+    EXPECT_EQ(whole.size(), 12U * 3U + 4U);
+    for (const int32_t chunk : {1, 4, 5, 13}) {
+      EXPECT_EQ(told(chunk, false), whole) << kernels::IsaName(isa) << " chunk " << chunk;
+      EXPECT_EQ(told(chunk, true), whole) << kernels::IsaName(isa) << " chunk " << chunk;
+    }
+  }
+}
+
+TEST(CpuExecutorTest, AStepThatAsksForTooManyLogitsIsRefused) {
+  const TinySource source(TinyConfig("llama"), 1);
+  const auto executor = MakeExecutor(source, Options());
+  StepDriver driver(executor.get());
+  const int32_t limit = executor->limits().max_logit_rows;
+  driver.Add(std::vector<int32_t>(static_cast<size_t>(limit) + 2, 3));
+  const Feed feed{.sequence = 0, .tokens = limit + 2, .prompt_logprobs = 0};
+  EXPECT_EQ(driver.Step({&feed, 1}).status().code(), absl::StatusCode::kInternal);
 }
 
 }  // namespace

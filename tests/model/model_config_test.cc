@@ -146,5 +146,14 @@ TEST(ModelConfig, CanonicalFormFollowsWhatChangesTheMathematics) {
   EXPECT_NE(CanonicalConfig(config), before);
 }
 
+TEST(ModelConfig, AttentionIsBoundedIfEveryLayerIs) {
+  ModelConfig config = Small();
+  EXPECT_EQ(AttentionWindow(config), 0);
+  config.layers[0].sliding_window = 8;
+  EXPECT_EQ(AttentionWindow(config), 0);
+  config.layers[1].sliding_window = 20;
+  EXPECT_EQ(AttentionWindow(config), 20);
+}
+
 }  // namespace
 }  // namespace lamella

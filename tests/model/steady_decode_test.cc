@@ -26,7 +26,8 @@ namespace {
 constexpr int32_t kBlocks = 8;  // of each sequence
 constexpr int32_t kWarmSteps = 2;
 
-// One base row and one with an adapter, drawn with a temperature.
+// One base row and one with an adapter, drawn with a temperature; penalties, bias and bans as well,
+// since they are anyone's to ask for.
 class SteadyDecode {
  public:
   explicit SteadyDecode(const AdapterWeights* adapter) : adapter_(adapter) {
@@ -46,6 +47,7 @@ class SteadyDecode {
       rows.sampling = &sampling_;
       rows.tokens = tokens_;
       rows.prompt_tokens = 1;
+      rows.banned_token_ids = banned_;
       input_.sequences.push_back(rows);
     }
     input_.segments.push_back({1, 2, adapter_});
@@ -61,7 +63,15 @@ class SteadyDecode {
 
  private:
   const AdapterWeights* adapter_;
-  const SamplingParams sampling_{.temperature = 1.0F, .top_k = 5, .top_p = 0.9F, .seed = 1};
+  const SamplingParams sampling_{.repetition_penalty = 1.1F,
+                                 .presence_penalty = 0.5F,
+                                 .logit_bias = {{3, -1.0F}},
+                                 .temperature = 1.0F,
+                                 .top_k = 5,
+                                 .top_p = 0.9F,
+                                 .min_p = 0.01F,
+                                 .seed = 1};
+  const std::vector<int32_t> banned_ = {7};
   const std::vector<int32_t> tokens_ = std::vector<int32_t>(kBlocks * kernels::kBlockTokens + 1, 3);
   std::vector<int32_t> blocks_;
   StepInput input_;

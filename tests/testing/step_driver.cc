@@ -72,6 +72,9 @@ absl::Status StepDriver::AddRows(const Feed& feed) {
   rows.tokens = sequence.tokens;
   rows.prompt_tokens = static_cast<int32_t>(sequence.tokens.size()) - sequence.generated;
   rows.sample_position = sequence.generated;
+  rows.banned_token_ids = feed.banned;
+  rows.logprobs = feed.logprobs;
+  rows.prompt_logprobs = feed.prompt_logprobs;
   const auto first = sequence.tokens.begin() + sequence.done;
   input_.token_ids.insert(input_.token_ids.end(), first, first + feed.tokens);
   input_.sequences.push_back(rows);

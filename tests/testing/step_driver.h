@@ -17,6 +17,9 @@ struct Feed {
   int32_t tokens = 1;   // how many of its pending tokens
   bool sample = false;  // after the last of them
   SamplingParams sampling = {};
+  int32_t logprobs = -1;  // as SequenceRows has them
+  int32_t prompt_logprobs = -1;
+  std::vector<int32_t> banned = {};
 };
 
 class StepDriver {
