@@ -7,6 +7,11 @@
 
 namespace lamella {
 
+// What requests may ask for; both ends of each range are in it.
+inline constexpr float kMaxLogitBias = 100.0f;         // either sign
+inline constexpr float kMaxRepetitionPenalty = 10.0f;  // above 0
+inline constexpr float kMaxCountPenalty = 2.0f;        // presence and frequency, either sign
+
 struct LogitBias {
   int32_t token_id = 0;
   float bias = 0.0f;  // added to the logit; finite

@@ -19,18 +19,43 @@ const char* PromptField(const Request& request) {
   return request.prompt_is_text ? "text" : "token_ids";
 }
 
-absl::Status CheckSampling(const SamplingParams& sampling) {
+absl::Status OutOfRange(const std::string& field, const std::string& range, double value) {
+  return Invalid(reasons::kOutOfRange, field,
+                 "must be " + range + ", got " + std::to_string(value));
+}
+
+absl::Status OutOfRange(const std::string& field, const std::string& range, int64_t value) {
+  return Invalid(reasons::kOutOfRange, field,
+                 "must be " + range + ", got " + std::to_string(value));
+}
+
+// Comparisons are written so that NaN fails.
+absl::Status CheckCuts(const SamplingParams& sampling) {
   if (!std::isfinite(sampling.temperature) || sampling.temperature < 0) {
-    return Invalid(reasons::kOutOfRange, "sampling.temperature",
-                   "must be finite and at least 0, got " + std::to_string(sampling.temperature));
+    return OutOfRange("sampling.temperature", "finite and at least 0", sampling.temperature);
   }
   if (sampling.top_k < 0) {
-    return Invalid(reasons::kOutOfRange, "sampling.top_k",
-                   "must be at least 0, got " + std::to_string(sampling.top_k));
+    return OutOfRange("sampling.top_k", "at least 0", int64_t{sampling.top_k});
   }
   if (!(sampling.top_p > 0 && sampling.top_p <= 1)) {
-    return Invalid(reasons::kOutOfRange, "sampling.top_p",
-                   "must be in (0, 1], got " + std::to_string(sampling.top_p));
+    return OutOfRange("sampling.top_p", "in (0, 1]", sampling.top_p);
+  }
+  if (!(sampling.min_p >= 0 && sampling.min_p < 1)) {
+    return OutOfRange("sampling.min_p", "in [0, 1)", sampling.min_p);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckPenalties(const SamplingParams& sampling) {
+  const float repetition = sampling.repetition_penalty;
+  if (!(repetition > 0 && repetition <= kMaxRepetitionPenalty)) {
+    return OutOfRange("sampling.repetition_penalty", "in (0, 10]", repetition);
+  }
+  if (!(std::abs(sampling.presence_penalty) <= kMaxCountPenalty)) {
+    return OutOfRange("sampling.presence_penalty", "in [-2, 2]", sampling.presence_penalty);
+  }
+  if (!(std::abs(sampling.frequency_penalty) <= kMaxCountPenalty)) {
+    return OutOfRange("sampling.frequency_penalty", "in [-2, 2]", sampling.frequency_penalty);
   }
   return absl::OkStatus();
 }
@@ -50,11 +75,56 @@ absl::Status CheckTokenIds(const std::vector<int32_t>& ids, int32_t vocab_size, 
       "must be in [0, " + std::to_string(vocab_size) + "), got " + std::to_string(*outside));
 }
 
+absl::Status CheckLogitBias(const std::vector<LogitBias>& entries, const RequestLimits& limits,
+                            int32_t vocab_size) {
+  constexpr char kField[] = "sampling.logit_bias";
+  RETURN_IF_ERROR(CheckCount(entries.size(), limits.max_logit_bias, kField));
+  int32_t last = -1;
+  for (const LogitBias& entry : entries) {
+    if (entry.token_id < 0 || entry.token_id >= vocab_size) {
+      return Invalid(reasons::kInvalidTokenId, kField,
+                     "must be of tokens in [0, " + std::to_string(vocab_size) + "), got " +
+                         std::to_string(entry.token_id));
+    }
+    if (entry.token_id <= last) {
+      return Invalid(reasons::kDuplicateKey, kField,
+                     "must be sorted and name each token once, got " +
+                         std::to_string(entry.token_id) + " after " + std::to_string(last));
+    }
+    last = entry.token_id;
+    if (!(std::abs(entry.bias) <= kMaxLogitBias)) {
+      return OutOfRange(kField, "in [-100, 100]", entry.bias);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckWithin(const char* field, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return OutOfRange(field, "in [" + std::to_string(low) + ", " + std::to_string(high) + "]", value);
+}
+
+// What is not about one choice of a token.
+absl::Status CheckOutput(const Request& request, const RequestLimits& limits) {
+  RETURN_IF_ERROR(CheckWithin("sampling.n", request.n, 1, limits.max_n));
+  RETURN_IF_ERROR(
+      CheckWithin("output.logprobs", request.logprobs.generated, -1, limits.max_logprobs));
+  RETURN_IF_ERROR(CheckWithin("output.prompt_logprobs", request.logprobs.prompt, -1,
+                              limits.max_prompt_logprobs));
+  if (request.cache_salt.size() > static_cast<size_t>(limits.max_cache_salt_bytes)) {
+    return Invalid(reasons::kOutOfRange, "cache_salt",
+                   "may have " + std::to_string(limits.max_cache_salt_bytes) + " bytes, got " +
+                       std::to_string(request.cache_salt.size()));
+  }
+  if (request.priority <= Priority::kHigh) return absl::OkStatus();
+  return Invalid(reasons::kOutOfRange, "priority", "is none of low, normal and high");
+}
+
 absl::Status CheckStop(const StopParams& stop, const RequestLimits& limits, int32_t vocab_size) {
   if (stop.max_tokens < 1) {
-    return Invalid(reasons::kOutOfRange, "stop.max_tokens",
-                   "must be at least 1, got " + std::to_string(stop.max_tokens));
+    return OutOfRange("stop.max_tokens", "at least 1", int64_t{stop.max_tokens});
   }
+  RETURN_IF_ERROR(CheckWithin("stop.min_tokens", stop.min_tokens, 0, stop.max_tokens));
   RETURN_IF_ERROR(CheckCount(stop.stop_strings.size(), limits.max_stop_strings, "stop.strings"));
   RETURN_IF_ERROR(
       CheckCount(stop.stop_token_ids.size(), limits.max_stop_token_ids, "stop.token_ids"));
@@ -83,7 +153,10 @@ absl::Status CheckBeforeTokenizing(const Request& request, const RequestLimits& 
                    "may have " + std::to_string(limits.max_prompt_bytes) + " bytes, got " +
                        std::to_string(prompt_size));
   }
-  RETURN_IF_ERROR(CheckSampling(request.sampling));
+  RETURN_IF_ERROR(CheckOutput(request, limits));
+  RETURN_IF_ERROR(CheckCuts(request.sampling));
+  RETURN_IF_ERROR(CheckPenalties(request.sampling));
+  RETURN_IF_ERROR(CheckLogitBias(request.sampling.logit_bias, limits, executor.vocab_size));
   return CheckStop(request.stop, limits, executor.vocab_size);
 }
 
