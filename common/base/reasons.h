@@ -64,6 +64,12 @@ inline constexpr char kWrongUploadOrder[] = "WRONG_UPLOAD_ORDER";
 
 // The running server.
 inline constexpr char kQueueFull[] = "QUEUE_FULL";
+inline constexpr char kTokensPerMinute[] = "TOKENS_PER_MINUTE";
+inline constexpr char kTenantInFlightLimit[] = "TENANT_IN_FLIGHT_LIMIT";
+inline constexpr char kTenantQueuedTokens[] = "TENANT_QUEUED_TOKENS";
+inline constexpr char kTenantTokensPerMinute[] = "TENANT_TOKENS_PER_MINUTE";
+inline constexpr char kQueueWaitTooLong[] = "QUEUE_WAIT_TOO_LONG";
+inline constexpr char kDeadlineTooShort[] = "DEADLINE_TOO_SHORT";
 inline constexpr char kSlowReader[] = "SLOW_READER";
 inline constexpr char kDraining[] = "DRAINING";
 inline constexpr char kCancelled[] = "CANCELLED";

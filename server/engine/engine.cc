@@ -51,7 +51,7 @@ struct Engine::Impl {
   Impl(EngineOptions options_in, EngineDeps deps_in)
       : options(options_in),
         deps(WithMetrics(deps_in)),
-        admission(options.max_queued, deps.clock),
+        admission({.max_queued = options.max_queued}, nullptr, deps.clock),
         inbox(std::make_shared<EngineLoop::Inbox>(static_cast<size_t>(options.max_queued))),
         loop(options, deps, &admission, inbox),
         next_seed(FirstSeed(options)) {}
@@ -101,16 +101,14 @@ Engine::~Engine() { Stop(); }
 absl::StatusOr<StreamReader> Engine::Submit(Request request) {
   const EngineDeps& deps = impl_->deps;
   const ExecutorLimits& executor = deps.executor->limits();
-  ASSIGN_OR_RETURN(AdmissionTicket ticket, impl_->admission.Admit());
-  if (request.deadline <= ticket.admitted()) {
-    return MakeError(absl::StatusCode::kDeadlineExceeded, reasons::kDeadlineExceeded, "",
-                     "the deadline has passed");
-  }
+  ASSIGN_OR_RETURN(AdmissionTicket ticket, impl_->admission.Admit({.tenant = request.tenant,
+                                                                   .deadline = request.deadline}));
   RETURN_IF_ERROR(CheckBeforeTokenizing(request, impl_->options.limits, executor));
   ASSIGN_OR_RETURN(AdapterRef adapter,
                    deps.catalogue->Resolve(request.tenant, request.adapter_id, request.request_id));
   ASSIGN_OR_RETURN(std::vector<int32_t> prompt, impl_->Tokenize(&request));
   RETURN_IF_ERROR(CheckExactly(request, prompt, executor));
+  RETURN_IF_ERROR(ticket.Settle(static_cast<int64_t>(prompt.size())));
 
   request.stop.max_tokens = AnswerLimit(request, prompt, executor);
   if (!request.sampling.greedy() && !request.sampling.has_seed) {
