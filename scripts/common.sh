@@ -22,11 +22,23 @@ stage() {
   fi
 }
 
+# configure PRESET: each time anew, which takes seconds, so that a changed file list is never missed. A
+# folder that another compiler configured is emptied first: CMake would forget the preset's variables.
+configure() {
+  local cache=build/$1/CMakeCache.txt fresh=() before wanted
+  if [ -f "$cache" ]; then
+    before=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' "$cache")
+    wanted=$(cmake --preset "$1" -N 2>/dev/null | sed -n 's/^ *CMAKE_CXX_COMPILER="\(.*\)"$/\1/p')
+    # By path, as CMake compares: a link to the same compiler is another one.
+    [ "$(command -v "$before")" = "$(command -v "$wanted")" ] || fresh=(--fresh)
+  fi
+  cmake --preset "$1" "${fresh[@]}" >/dev/null
+}
+
 # build PRESET [TARGET...]
 build() {
   local preset=$1
   shift
-  # Configured anew each time: it takes seconds, and a changed file list is never missed.
-  cmake --preset "$preset" >/dev/null &&
+  configure "$preset" &&
     cmake --build --preset "$preset" ${1:+--target "$@"}
 }

@@ -17,12 +17,9 @@ CHUNK_BYTES = 1 << 20
 
 def build(_quick):
     """Builds what the rows need; the fuzz targets too where there is a clang."""
-    subprocess.run(["cmake", "--preset", "release"], check=True, capture_output=True)
-    subprocess.run(["cmake", "--build", "--preset", "release", "--target", *TARGETS], check=True, capture_output=True)
+    report.build("release", *TARGETS)
     if shutil.which("clang++-14"):
-        subprocess.run(["cmake", "--preset", "fuzz"], check=True, capture_output=True)
-        subprocess.run(["cmake", "--build", "--preset", "fuzz", "--target", "fuzzers"], check=True,
-                       capture_output=True)
+        report.build("fuzz", "fuzzers")
     return []
 
 
