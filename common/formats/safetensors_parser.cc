@@ -1,35 +1,28 @@
 // SafetensorsFile::Parse: every rule of the header, in the order in which bytes become trusted.
 #include <algorithm>
 #include <array>
-#include <cstring>
+#include <deque>
+#include <functional>
 #include <optional>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "common/base/status_macros.h"
 #include "common/formats/json.h"
+#include "common/formats/json_cursor.h"
 #include "common/formats/safetensors.h"
+#include "common/formats/safetensors_members.h"
 
 namespace lamella {
 namespace {
 
+using safetensors::Refuse;
+using safetensors::RefuseHeader;
+
 constexpr uint64_t kLengthBytes = 8;
 constexpr char kMetadataKey[] = "__metadata__";
-
-absl::Status Refuse(const char* reason, std::string_view field, const std::string& message) {
-  return MakeError(absl::StatusCode::kInvalidArgument, reason, field, message);
-}
-
-absl::Status RefuseHeader(std::string_view field, const std::string& message) {
-  return Refuse(reasons::kMalformedHeader, field, message);
-}
-
-std::string Tensor(std::string_view name) { return absl::StrCat("tensor ", QuoteForMessage(name)); }
-
-absl::Status TooLarge(std::string_view name) {
-  return RefuseHeader(name, absl::StrCat(Tensor(name), " is larger than 2^63 elements or bytes"));
-}
 
 // What people upload by mistake, recognised by its first bytes. The length of a safetensors header
 // is below 2^32, so text and most magic numbers cannot be one; a short pickle's could.
@@ -43,34 +36,6 @@ std::optional<std::string> OtherFormat(std::string_view head) {
   return "a pickle (torch.save)";
 }
 
-struct NamedDType {
-  std::string_view name;
-  DType dtype;
-  uint64_t bytes;  // of an element
-};
-constexpr std::array<NamedDType, 17> kDTypes = {{{"F32", DType::kF32, 4},
-                                                 {"F16", DType::kF16, 2},
-                                                 {"BF16", DType::kBF16, 2},
-                                                 {"I64", DType::kI64, 8},
-                                                 {"F64", DType::kOther, 8},
-                                                 {"U64", DType::kOther, 8},
-                                                 {"C64", DType::kOther, 8},
-                                                 {"I32", DType::kOther, 4},
-                                                 {"U32", DType::kOther, 4},
-                                                 {"I16", DType::kOther, 2},
-                                                 {"U16", DType::kOther, 2},
-                                                 {"I8", DType::kOther, 1},
-                                                 {"U8", DType::kOther, 1},
-                                                 {"BOOL", DType::kOther, 1},
-                                                 {"F8_E4M3", DType::kOther, 1},
-                                                 {"F8_E5M2", DType::kOther, 1},
-                                                 {"F8_E8M0", DType::kOther, 1}}};
-
-const NamedDType* FindDType(std::string_view name) {
-  const auto* found = std::ranges::find(kDTypes, name, &NamedDType::name);
-  return found == kDTypes.end() ? nullptr : found;
-}
-
 }  // namespace
 
 class SafetensorsParser {
@@ -81,20 +46,24 @@ class SafetensorsParser {
       : bytes_(bytes), file_bytes_(file_bytes), limits_(limits) {}
 
   absl::StatusOr<SafetensorsFile> Run() {
-    ASSIGN_OR_RETURN(const std::string_view header, Header());
-    ASSIGN_OR_RETURN(const JsonValue root, ParseHeader(header));
-    file_.tensors_.reserve(std::min(root.AsObject()->size(), limits_.max_tensors));
-    for (const JsonMember& member : *root.AsObject()) {
-      if (member.key == kMetadataKey) {
-        RETURN_IF_ERROR(ReadMetadata(member.value));
-      } else {
-        RETURN_IF_ERROR(ReadTensor(member.key, member.value));
-      }
-    }
+    ASSIGN_OR_RETURN(data_begin_, HeaderEnd());
+    header_ = std::string_view(reinterpret_cast<const char*>(bytes_.data()) + kLengthBytes,
+                               data_begin_ - kLengthBytes);
+    reader_.emplace(header_, file_bytes_, data_begin_, limits_);
+    RETURN_IF_ERROR(ReadMembers());
+    RETURN_IF_ERROR(CheckNames());
     RETURN_IF_ERROR(CheckLayout());
+    RETURN_IF_ERROR(ReadMetadata());
     auto& tensors = file_.tensors_;
-    if (bytes_.size() == file_bytes_) {
-      for (SafetensorsTensor& t : tensors) t.data = bytes_.subspan(t.file_offset, t.size_bytes);
+    tensors.reserve(entries_.size());
+    for (const Entry& entry : entries_) {
+      ASSIGN_OR_RETURN(const std::string name, NameOf(entry));
+      JsonCursor cursor(header_, entry.value_at);
+      ASSIGN_OR_RETURN(SafetensorsTensor tensor, reader_->ReadTensor(name, &cursor));
+      if (bytes_.size() == file_bytes_) {
+        tensor.data = bytes_.subspan(tensor.file_offset, tensor.size_bytes);
+      }
+      tensors.push_back(std::move(tensor));
     }
     file_.index_.reserve(tensors.size());
     for (size_t i = 0; i < tensors.size(); ++i) file_.index_.emplace(tensors[i].name, i);
@@ -102,13 +71,17 @@ class SafetensorsParser {
   }
 
  private:
-  uint64_t Size() const { return file_bytes_; }
+  // All that is kept of a tensor until the whole header has proved good: the rest is read again
+  // from its place then. A refused header costs less than itself.
+  struct Entry {
+    uint64_t begin = 0;  // as file_offset
+    uint64_t bytes = 0;
+    uint64_t name_hash = 0;
+    uint32_t name_at = 0;  // in the header: the opening quote
+    uint32_t value_at = 0;
+  };
 
-  absl::StatusOr<std::string_view> Header() {
-    ASSIGN_OR_RETURN(data_begin_, HeaderEnd());
-    return std::string_view(reinterpret_cast<const char*>(bytes_.data()) + kLengthBytes,
-                            data_begin_ - kLengthBytes);
-  }
+  uint64_t Size() const { return file_bytes_; }
 
  public:
   // Checks everything about the header's place.
@@ -148,19 +121,59 @@ class SafetensorsParser {
   }
 
  private:
-  absl::StatusOr<JsonValue> ParseHeader(std::string_view header) const {
-    if (!header.starts_with('{')) return RefuseHeader("", "the header does not begin with '{'");
-    const JsonLimits limits{.max_bytes = header.size(),
-                            .max_depth = 4,
-                            .max_values = limits_.max_tensors * (8 + limits_.max_rank) + 4096};
-    auto root = ParseStrictJson(header, limits);
-    if (!root.ok() && ErrorReason(root.status()) == reasons::kMalformedJson) {
-      return RefuseHeader("", absl::StrCat("the header is ", root.status().message()));
+  absl::Status ReadMembers() {
+    if (!header_.starts_with('{')) return RefuseHeader("", "the header does not begin with '{'");
+    JsonCursor cursor(header_, 1);
+    if (!cursor.Take('}')) {
+      do {
+        RETURN_IF_ERROR(ReadMember(&cursor));
+      } while (cursor.Take(','));
+      if (!cursor.Take('}')) return safetensors::Malformed(cursor.at());
     }
-    return root;
+    cursor.SkipSpace();
+    return cursor.AtEnd() ? absl::OkStatus() : safetensors::Malformed(cursor.at());
   }
 
-  absl::Status ReadMetadata(const JsonValue& value) {
+  absl::Status ReadMember(JsonCursor* cursor) {
+    Entry entry;
+    cursor->SkipSpace();
+    entry.name_at = static_cast<uint32_t>(cursor->at());
+    ASSIGN_OR_RETURN(const std::string name, reader_->ReadName(cursor));
+    if (!cursor->Take(':')) return safetensors::Malformed(cursor->at());
+    if (name == kMetadataKey) {
+      if (!metadata_.empty()) return Twice(name);
+      const auto value = cursor->Value();
+      if (!value) return safetensors::Malformed(cursor->at());
+      metadata_ = *value;
+      return absl::OkStatus();
+    }
+    entry.value_at = static_cast<uint32_t>(cursor->at());
+    if (entries_.size() >= limits_.max_tensors) {
+      return Refuse(reasons::kLimitExceeded, "",
+                    absl::StrCat("more than ", limits_.max_tensors, " tensors"));
+    }
+    ASSIGN_OR_RETURN(const SafetensorsTensor tensor, reader_->ReadTensor(name, cursor));
+    entry.begin = tensor.file_offset;
+    entry.bytes = tensor.size_bytes;
+    entry.name_hash = std::hash<std::string_view>()(name);
+    entries_.push_back(entry);
+    return absl::OkStatus();
+  }
+
+  static absl::Status Twice(const std::string& name) {
+    return Refuse(reasons::kDuplicateKey, name,
+                  absl::StrCat("the key ", QuoteForMessage(name), " appears twice"));
+  }
+
+  absl::StatusOr<std::string> NameOf(const Entry& entry) const {
+    JsonCursor cursor(header_, entry.name_at);
+    return reader_->ReadName(&cursor);
+  }
+
+  // Last, so that a header that is refused for something else never becomes strings.
+  absl::Status ReadMetadata() {
+    if (metadata_.empty()) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const JsonValue value, reader_->ParseStrictly(metadata_));
     const JsonValue::Object* object = value.AsObject();
     if (object == nullptr) {
       return RefuseHeader(kMetadataKey, "__metadata__ must be an object of strings");
@@ -177,130 +190,38 @@ class SafetensorsParser {
     return absl::OkStatus();
   }
 
-  absl::Status ReadTensor(const std::string& name, const JsonValue& value) {
-    if (file_.tensors_.size() >= limits_.max_tensors) {
-      return Refuse(reasons::kLimitExceeded, "",
-                    absl::StrCat("more than ", limits_.max_tensors, " tensors"));
+  // Sorts by name: no two are the same, however they are spelled.
+  absl::Status CheckNames() {
+    const auto earlier_name = [this](const Entry& a, const Entry& b) {
+      return NameOf(a).value_or("") < NameOf(b).value_or("");
+    };
+    std::ranges::sort(entries_, [&](const Entry& a, const Entry& b) {
+      return a.name_hash != b.name_hash ? a.name_hash < b.name_hash : earlier_name(a, b);
+    });
+    for (size_t i = 1; i < entries_.size(); ++i) {
+      if (entries_[i - 1].name_hash != entries_[i].name_hash) continue;
+      ASSIGN_OR_RETURN(const std::string before, NameOf(entries_[i - 1]));
+      ASSIGN_OR_RETURN(const std::string name, NameOf(entries_[i]));
+      if (name == before) return Twice(name);
     }
-    if (name.empty() || name.size() > limits_.max_name_bytes) {
-      return Refuse(reasons::kLimitExceeded, "",
-                    absl::StrCat("a tensor's name has 1 to ", limits_.max_name_bytes,
-                                 " bytes, one has ", name.size()));
-    }
-    const JsonValue* dtype = value.Find("dtype");
-    const JsonValue* shape = value.Find("shape");
-    const JsonValue* offsets = value.Find("data_offsets");
-    if (dtype == nullptr || shape == nullptr || offsets == nullptr ||
-        value.AsObject()->size() != 3) {
-      return RefuseHeader(name, absl::StrCat(Tensor(name),
-                                             " must have exactly the members dtype, "
-                                             "shape and data_offsets"));
-    }
-    SafetensorsTensor tensor;
-    tensor.name = name;
-    ASSIGN_OR_RETURN(const uint64_t element_bytes, ReadDType(*dtype, &tensor));
-    ASSIGN_OR_RETURN(const uint64_t elements, ReadShape(*shape, &tensor));
-    RETURN_IF_ERROR(ReadOffsets(*offsets, &tensor));
-    uint64_t expected = 0;
-    if (__builtin_mul_overflow(elements, element_bytes, &expected)) return TooLarge(name);
-    if (element_bytes != 0 && expected != tensor.size_bytes) {
-      return RefuseHeader(name, absl::StrCat(Tensor(name), " needs ", expected,
-                                             " bytes by its shape and dtype, its offsets span ",
-                                             tensor.size_bytes));
-    }
-    file_.tensors_.push_back(std::move(tensor));
-    return absl::OkStatus();
-  }
-
-  // Bytes of an element, 0 if the dtype is unknown (and tolerated).
-  absl::StatusOr<uint64_t> ReadDType(const JsonValue& value, SafetensorsTensor* tensor) const {
-    const std::string* name = value.AsString();
-    if (name == nullptr) {
-      return RefuseHeader(tensor->name, absl::StrCat(Tensor(tensor->name),
-                                                     ": dtype must be a "
-                                                     "string, is ",
-                                                     value.Describe()));
-    }
-    const NamedDType* found = FindDType(*name);
-    tensor->dtype_name = *name;
-    tensor->dtype = found == nullptr ? DType::kOther : found->dtype;
-    const bool is_float = tensor->dtype == DType::kF32 || tensor->dtype == DType::kF16 ||
-                          tensor->dtype == DType::kBF16;
-    if (limits_.float_only && !is_float) {
-      return Refuse(reasons::kUnsupportedDtype, tensor->name,
-                    absl::StrCat(Tensor(tensor->name), " must be F32, F16 or BF16, is ",
-                                 QuoteForMessage(*name)));
-    }
-    return found == nullptr ? 0 : found->bytes;
-  }
-
-  // The number of elements. No product of dimensions overflows, zeros left aside, so that rows and
-  // columns can be multiplied without a thought.
-  absl::StatusOr<uint64_t> ReadShape(const JsonValue& value, SafetensorsTensor* tensor) const {
-    const JsonValue::Array* dims = value.AsArray();
-    if (dims == nullptr || dims->size() > limits_.max_rank) {
-      return RefuseHeader(tensor->name,
-                          absl::StrCat(Tensor(tensor->name), ": shape must be an array of at most ",
-                                       limits_.max_rank, " integers, is ", value.Describe()));
-    }
-    const int64_t smallest = limits_.allow_empty_tensors ? 0 : 1;
-    int64_t product = 1;
-    bool empty = false;
-    for (const JsonValue& dim : *dims) {
-      const auto size = dim.AsInt();
-      if (!size || *size < smallest) {
-        return RefuseHeader(
-            tensor->name,
-            absl::StrCat(Tensor(tensor->name), ": a dimension must be an integer of at least ",
-                         smallest, ", is ", dim.Describe()));
-      }
-      tensor->shape.push_back(*size);
-      empty = empty || *size == 0;
-      if (__builtin_mul_overflow(product, std::max<int64_t>(*size, 1), &product)) {
-        return TooLarge(tensor->name);
-      }
-    }
-    return empty ? 0 : static_cast<uint64_t>(product);
-  }
-
-  absl::Status ReadOffsets(const JsonValue& value, SafetensorsTensor* tensor) const {
-    const JsonValue::Array* pair = value.AsArray();
-    const auto begin =
-        pair != nullptr && pair->size() == 2 ? pair->front().AsInt() : std::optional<int64_t>();
-    const auto end = begin.has_value() ? pair->back().AsInt() : std::optional<int64_t>();
-    if (!end || *begin < 0 || *begin > *end) {
-      return RefuseHeader(tensor->name,
-                          absl::StrCat(Tensor(tensor->name),
-                                       ": data_offsets must be two integers, 0 <= begin <= end"));
-    }
-    const uint64_t data_bytes = Size() - data_begin_;
-    if (static_cast<uint64_t>(*end) > data_bytes) {
-      return Refuse(reasons::kTruncated, tensor->name,
-                    absl::StrCat(Tensor(tensor->name), " ends at byte ",
-                                 data_begin_ + static_cast<uint64_t>(*end),
-                                 " of the file, which has ", Size(), " bytes"));
-    }
-    tensor->file_offset = data_begin_ + static_cast<uint64_t>(*begin);
-    tensor->size_bytes = static_cast<uint64_t>(*end - *begin);
     return absl::OkStatus();
   }
 
   // Sorts by place; tensors must cover the data exactly, touching.
   absl::Status CheckLayout() {
-    auto& tensors = file_.tensors_;
-    std::ranges::stable_sort(tensors, [](const SafetensorsTensor& a, const SafetensorsTensor& b) {
-      return std::pair(a.file_offset, a.size_bytes) < std::pair(b.file_offset, b.size_bytes);
+    std::ranges::sort(entries_, {}, [](const Entry& entry) {
+      return std::tuple(entry.begin, entry.bytes, entry.name_at);
     });
     uint64_t next = data_begin_;
-    for (const SafetensorsTensor& tensor : tensors) {
-      if (tensor.file_offset != next) {
+    for (const Entry& entry : entries_) {
+      if (entry.begin != next) {
+        ASSIGN_OR_RETURN(const std::string name, NameOf(entry));
         return RefuseHeader(
-            tensor.name,
-            absl::StrCat(Tensor(tensor.name), " begins at ", tensor.file_offset - data_begin_,
-                         tensor.file_offset < next ? " inside" : " after a hole behind",
-                         " the tensor before it, which ends at ", next - data_begin_));
+            name, absl::StrCat(safetensors::Tensor(name), " begins at ", entry.begin - data_begin_,
+                               entry.begin < next ? " inside" : " after a hole behind",
+                               " the tensor before it, which ends at ", next - data_begin_));
       }
-      next = tensor.file_offset + tensor.size_bytes;
+      next = entry.begin + entry.bytes;
     }
     if (next != Size()) {
       return RefuseHeader("", absl::StrCat(Size() - next, " bytes follow the last tensor"));
@@ -312,6 +233,10 @@ class SafetensorsParser {
   const uint64_t file_bytes_;
   const SafetensorsLimits limits_;
   uint64_t data_begin_ = 0;
+  std::string_view header_;
+  std::optional<SafetensorsMembers> reader_;  // once the header's place is known
+  std::string_view metadata_;                 // its value's text; empty: none
+  std::deque<Entry> entries_;                 // grows without a second copy
   SafetensorsFile file_;
 };
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "gtest/gtest.h"
 #include "tests/testing/safetensors_writer.h"
@@ -115,7 +116,7 @@ TEST(SafetensorsFileTest, OtherFormatsGetAHint) {
 }
 
 TEST(SafetensorsFileTest, HeaderMustBeStrictJson) {
-  for (const char* header : {"", " {}", "[]", "{", "{}x", "{\"a\":1,}", "\xff{}"}) {
+  for (const char* header : {"", " {}", "[]", "{", "{}x", "{\"__metadata__\":{},}", "\xff{}"}) {
     EXPECT_TRUE(IsInvalid(Parse(SafetensorsBytes(header, "")), reasons::kMalformedHeader))
         << header;
   }
@@ -128,6 +129,67 @@ TEST(SafetensorsFileTest, DuplicateKeysAreRefused) {
   EXPECT_TRUE(IsInvalid(
       Parse(SafetensorsBytes(absl::StrCat("{\"t\":", entry, ",\"t\":", entry, "}"), "1234")),
       reasons::kDuplicateKey, "t"));
+}
+
+TEST(SafetensorsFileTest, NamesThatAreTheSameAreDuplicatesHoweverSpelled) {
+  const auto two = [](const char* first, const char* second) {
+    return SafetensorsBytes(
+        absl::StrCat("{\"", first, R"(":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},")",
+                     second, R"(":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})"),
+        "12345678");
+  };
+  EXPECT_TRUE(IsInvalid(Parse(two("t", R"(\u0074)")), reasons::kDuplicateKey, "t"));
+  EXPECT_TRUE(IsInvalid(Parse(two(R"(\u00e9)", "\xc3\xa9")), reasons::kDuplicateKey, "\xc3\xa9"));
+  const auto file = Parse(two(R"(\u00e9)", "e"));
+  ASSERT_TRUE(IsOk(file));
+  EXPECT_EQ(file->tensors().front().name, "\xc3\xa9");
+  EXPECT_TRUE(
+      IsInvalid(Parse(SafetensorsBytes(R"({"__metadata__":{},"\u005f_metadata__":{}})", "")),
+                reasons::kDuplicateKey, "__metadata__"));
+  EXPECT_TRUE(IsInvalid(Parse(One(R"("F32","dtype":"F32")", "[2]", "[0,8]")),
+                        reasons::kDuplicateKey, "dtype"));
+}
+
+TEST(SafetensorsFileTest, EverySpellingOfAHeaderMeansTheSame) {
+  const std::string plain = One("\"F32\"", "[1,2]", "[0,8]");
+  const auto expected = Parse(plain);
+  ASSERT_TRUE(IsOk(expected));
+  for (const char* header :
+       {R"({ "t" : { "shape" : [ 1 , 2 ] , "data_offsets" : [ 0 , 8 ] , "dtype" : "F32" } } )",
+        R"({"t":{"\u0064type":"F32","shape":[1,2],"data_offsets":[0,8]}})",
+        R"({"t":{"dtype":"F\u00332","shape":[1,2],"data_offsets":[-0,8]}})",
+        "{\n\t\"t\":{\"dtype\":\"F32\",\r\n\"shape\":[1,2],\"data_offsets\":[0,8]}\n}\n"}) {
+    const std::string bytes = SafetensorsBytes(header, "12345678");
+    const auto file = Parse(bytes);
+    ASSERT_TRUE(IsOk(file)) << header;
+    const SafetensorsTensor& tensor = file->tensors().front();
+    EXPECT_EQ(tensor.dtype_name, "F32");
+    EXPECT_EQ(tensor.shape, expected->tensors().front().shape);
+    EXPECT_EQ(tensor.size_bytes, 8U);
+  }
+}
+
+TEST(SafetensorsFileTest, EveryByteOfAHeaderIsJson) {
+  const std::string whole(SafetensorsWriter().Fill("t", {2, 2}, 1).Fill("u", {1}, 1).Bytes());
+  const std::string header = whole.substr(8, whole.size() - 8 - 20);
+  const std::string data = whole.substr(whole.size() - 20);
+  for (size_t at = 0; at < header.size(); ++at) {
+    for (const char wrong : {'\0', '\1', '\xff', ',', '}', ']', ':', '\\'}) {
+      std::string bad = header;
+      if (bad[at] == wrong) continue;
+      bad[at] = wrong;
+      const bool ok = Parse(SafetensorsBytes(bad, data)).ok();
+      // Some letters of a name may be others.
+      const bool in_name = header[at] == 't' || header[at] == 'u';
+      EXPECT_TRUE(!ok || in_name) << bad;
+    }
+  }
+  for (const char* wrong : {"{,}", R"({"t"})", R"({"t":})", R"({"t" 1})", R"({"t":[1}})", "{\"",
+                            R"({"t":1 "u":1})", R"({"__metadata__":{}}})", R"({"__metadata__":)"}) {
+    EXPECT_TRUE(IsInvalid(Parse(SafetensorsBytes(wrong, "")), reasons::kMalformedHeader,
+                          ErrorField(Parse(SafetensorsBytes(wrong, "")).status())))
+        << wrong;
+  }
 }
 
 TEST(SafetensorsFileTest, MetadataMustBeStrings) {
