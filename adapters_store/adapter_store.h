@@ -59,7 +59,8 @@ class AdapterStore {
 
   // Reads the files of (version.tenant, version.version); other members are not looked at. Blocks
   // on the disk. NOT_FOUND (ADAPTER_NOT_FOUND) for a version that is not there, DATA_LOSS
-  // (DIGEST_MISMATCH, MISSING_FILE) if the files are no longer what was validated.
+  // (DIGEST_MISMATCH, MISSING_FILE) if the files are no longer what was validated, UNAVAILABLE
+  // (INTERNAL) or RESOURCE_EXHAUSTED if they cannot be read just now.
   virtual absl::StatusOr<AdapterFiles> Open(const StoredVersion& version) const = 0;
 };
 

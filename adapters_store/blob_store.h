@@ -6,8 +6,9 @@
 //     any writer that dies unpublished leaves nothing
 //
 // Errors: RESOURCE_EXHAUSTED (STORE_FULL) for a full disk, UNAVAILABLE (STORE_UNWRITABLE) for any
-// other failure, NOT_FOUND (MISSING_FILE) for a blob that is not there. A blob store is
-// thread-safe, a writer serves one thread at a time.
+// other failure to write, NOT_FOUND (MISSING_FILE) for a blob that certainly is not there,
+// UNAVAILABLE (INTERNAL) or RESOURCE_EXHAUSTED for one that cannot be read just now. A blob
+// store is thread-safe, a writer serves one thread at a time.
 #pragma once
 
 #include <compare>

@@ -123,11 +123,12 @@ absl::Status DurableAdapterStore::Impl::CheckBlobs() {
   }
   for (const auto& [key, bytes] : expected) {
     const auto size = ports.blobs->Size(key);
-    if (!size.ok()) {
+    if (ErrorReason(size.status()) == reasons::kMissingFile) {
       QuarantineBlob(key, Lost(reasons::kMissingFile, "is gone"));
-    } else if (*size != bytes) {
-      QuarantineBlob(key, Lost(reasons::kDigestMismatch, "has another size"));
+      continue;
     }
+    RETURN_IF_ERROR(size.status());
+    if (*size != bytes) QuarantineBlob(key, Lost(reasons::kDigestMismatch, "has another size"));
   }
   return absl::OkStatus();
 }
@@ -256,6 +257,10 @@ void DurableAdapterStore::Impl::QuarantineBlob(const BlobKey& key, const absl::S
 absl::StatusOr<std::shared_ptr<const MappedFile>> DurableAdapterStore::Impl::ReadChecked(
     const BlobKey& key, bool always) {
   auto file = ports.blobs->Read(key, options.limits.tensors.max_file_bytes);
+  // Nothing is known of a blob that could not be read just now.
+  if (absl::IsUnavailable(file.status()) || absl::IsResourceExhausted(file.status())) {
+    return file.status();
+  }
   if (!file.ok()) {
     const bool gone = ErrorReason(file.status()) == reasons::kMissingFile;
     const absl::Status lost = gone ? Lost(reasons::kMissingFile, "is gone")

@@ -76,7 +76,9 @@ class DurableAdapterStore::Impl {
   // Quarantines every version of the tenant that needs the blob.
   void QuarantineBlob(const BlobKey& key, const absl::Status& why)
       EXCLUDES(change_mutex, state_mutex);
-  // The blob, with its digest checked unless its stamp has not changed since it was. DATA_LOSS.
+  // The blob, with its digest checked unless its stamp has not changed since it was. DATA_LOSS,
+  // and then its versions are quarantined; UNAVAILABLE or RESOURCE_EXHAUSTED if it cannot be read
+  // just now, which changes nothing.
   absl::StatusOr<std::shared_ptr<const MappedFile>> ReadChecked(const BlobKey& key, bool always);
   std::optional<VersionRow> FindRow(std::string_view tenant, std::string_view name,
                                     std::string_view version) const EXCLUDES(state_mutex);

@@ -162,6 +162,9 @@ absl::StatusOr<AdapterFiles> FolderAdapterStore::Open(const StoredVersion& versi
   }
   const Entry& entry = entries_.find(name->second)->second;
   auto file = ReadWeights(entry.folder, limits_.tensors.max_file_bytes);
+  if (absl::IsUnavailable(file.status()) || absl::IsResourceExhausted(file.status())) {
+    return Prefixed(name->second, file.status());
+  }
   if (!file.ok()) {
     const bool changed = ErrorReason(file.status()) != reasons::kMissingFile;
     return DataLoss(changed ? reasons::kDigestMismatch : reasons::kMissingFile, name->second,

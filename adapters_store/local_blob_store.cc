@@ -28,6 +28,11 @@ absl::Status MissingBlob() {
                    "the weights file is not in the store");
 }
 
+absl::Status UnreadableBlob() {
+  return MakeError(absl::StatusCode::kUnavailable, reasons::kInternal, "",
+                   "the weights file cannot be read just now");
+}
+
 // Names of a folder's entries, sorted; none if there is no such folder.
 std::vector<std::string> SortedNames(const std::string& folder) {
   std::vector<std::string> names;
@@ -134,7 +139,8 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> LocalBlobStore::Read(const Blo
   for (int again = 0; again < kReadsAgain && absl::IsDataLoss(file.status()); ++again) {
     file = MappedFile::ReadCopy(PathOf(key), max_bytes);
   }
-  if (!file.ok() && ErrorReason(file.status()) == reasons::kMissingFile) return MissingBlob();
+  if (absl::IsNotFound(file.status())) return MissingBlob();
+  if (absl::IsUnavailable(file.status())) return UnreadableBlob();
   return file;
 }
 
@@ -146,7 +152,10 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> LocalBlobStore::ReadFrom(const
 
 absl::StatusOr<uint64_t> LocalBlobStore::Size(const BlobKey& key) const {
   struct stat info {};
-  if (stat(PathOf(key).c_str(), &info) != 0 || !S_ISREG(info.st_mode)) return MissingBlob();
+  if (stat(PathOf(key).c_str(), &info) != 0) {
+    return errno == ENOENT || errno == ENOTDIR ? MissingBlob() : UnreadableBlob();
+  }
+  if (!S_ISREG(info.st_mode)) return MissingBlob();
   return static_cast<uint64_t>(info.st_size);
 }
 

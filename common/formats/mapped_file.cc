@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <string_view>
+#include <system_error>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
@@ -37,6 +38,18 @@ absl::Status Missing(const std::string& path, std::string_view why) {
                    absl::StrCat(BaseName(path), ": ", std::string(why)));
 }
 
+// For all that says nothing about whether the file is there.
+absl::Status Unreadable(const std::string& path, int error) {
+  return MakeError(
+      absl::StatusCode::kUnavailable, reasons::kInternal, BaseName(path),
+      absl::StrCat(BaseName(path), ": cannot be read: ", std::generic_category().message(error)));
+}
+
+absl::Status NotOpened(const std::string& path, int error) {
+  if (error == ENOENT || error == ENOTDIR) return Missing(path, "no such file");
+  return Unreadable(path, error);
+}
+
 absl::Status NoMemory(const std::string& path, uint64_t bytes) {
   return MakeError(absl::StatusCode::kResourceExhausted, reasons::kInternal, BaseName(path),
                    absl::StrCat(BaseName(path), ": no address space for ", bytes, " bytes"));
@@ -46,7 +59,7 @@ int64_t Nanoseconds(const timespec& t) { return int64_t{t.tv_sec} * 1'000'000'00
 
 absl::StatusOr<FileStamp> StampOf(int fd, const std::string& path) {
   struct stat info {};
-  if (fstat(fd, &info) != 0) return Missing(path, "cannot be read");
+  if (fstat(fd, &info) != 0) return Unreadable(path, errno);
   if (!S_ISREG(info.st_mode)) return Missing(path, "is not a regular file");
   return FileStamp{.device = info.st_dev,
                    .inode = info.st_ino,
@@ -60,23 +73,25 @@ int OpenForReading(const std::string& path) {
   return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
-// Fills `out` from the file's start; false if the file ended or failed before that.
-bool ReadAll(int fd, std::byte* out, size_t size) {
+// Fills `out` from the file's start; what it got: less if the file ended before that, -1 and errno
+// if it failed.
+ssize_t ReadAll(int fd, std::byte* out, size_t size) {
   size_t done = 0;
   while (done < size) {
     const ssize_t n = read(fd, out + done, size - done);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
+    if (n < 0) return n;
+    if (n == 0) break;
     done += static_cast<size_t>(n);
   }
-  return true;
+  return static_cast<ssize_t>(done);
 }
 
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& path) {
   const Descriptor fd(OpenForReading(path));
-  if (fd.get() < 0) return Missing(path, "no such file, or it cannot be read");
+  if (fd.get() < 0) return NotOpened(path, errno);
   ASSIGN_OR_RETURN(const FileStamp stamp, StampOf(fd.get(), path));
   std::span<const std::byte> bytes;
   if (stamp.size_bytes > 0) {
@@ -90,7 +105,7 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::st
 absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::ReadCopy(const std::string& path,
                                                                        uint64_t max_bytes) {
   const Descriptor fd(OpenForReading(path));
-  if (fd.get() < 0) return Missing(path, "no such file, or it cannot be read");
+  if (fd.get() < 0) return NotOpened(path, errno);
   ASSIGN_OR_RETURN(const FileStamp stamp, StampOf(fd.get(), path));
   if (stamp.size_bytes > max_bytes) {
     return MakeError(absl::StatusCode::kInvalidArgument, reasons::kLimitExceeded, BaseName(path),
@@ -99,11 +114,12 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::ReadCopy(const std
   }
   PageMemory copy = PageMemory::Recycled(stamp.size_bytes);
   if (copy.size() != stamp.size_bytes) return NoMemory(path, stamp.size_bytes);
-  const bool complete = ReadAll(fd.get(), copy.data(), copy.size());
+  const ssize_t got = ReadAll(fd.get(), copy.data(), copy.size());
+  if (got < 0) return Unreadable(path, errno);
   ASSIGN_OR_RETURN(const FileStamp after, StampOf(fd.get(), path));
-  if (!complete || after != stamp) {
+  if (static_cast<size_t>(got) != copy.size() || after != stamp) {
     return MakeError(absl::StatusCode::kDataLoss, reasons::kDigestMismatch, BaseName(path),
-                     absl::StrCat(BaseName(path), ": changed or failed while it was read"));
+                     absl::StrCat(BaseName(path), ": changed while it was read"));
   }
   return std::shared_ptr<const MappedFile>(new MappedFile(std::move(copy), stamp));
 }

@@ -30,11 +30,13 @@ struct FileStamp {
 
 class MappedFile {
  public:
-  // Maps a regular file. NOT_FOUND (MISSING_FILE) if there is none that can be read. The message
+  // Maps a regular file. NOT_FOUND (MISSING_FILE) if there is none; UNAVAILABLE (INTERNAL) or
+  // RESOURCE_EXHAUSTED if that remains unknown, for example while descriptors are short. The message
   // names the last component of `path` only. An empty file has no bytes and is no error.
   static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(const std::string& path);
 
-  // Reads a regular file into memory of its own. INVALID_ARGUMENT (LIMIT_EXCEEDED) above
+  // Reads a regular file into memory of its own. As Open, and DATA_LOSS (DIGEST_MISMATCH) if it
+  // changes meanwhile, INVALID_ARGUMENT (LIMIT_EXCEEDED) above
   // `max_bytes`, before anything is allocated.
   static absl::StatusOr<std::shared_ptr<const MappedFile>> ReadCopy(const std::string& path,
                                                                     uint64_t max_bytes);

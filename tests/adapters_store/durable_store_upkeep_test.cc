@@ -5,6 +5,7 @@
 #include "adapters_store/durable_adapter_store.h"
 #include "common/base/reasons.h"
 #include "tests/adapters_store/store_fixture.h"
+#include "tests/testing/no_descriptors.h"
 
 namespace lamella {
 namespace {
@@ -86,6 +87,34 @@ TEST_F(DurableStoreUpkeepTest, MissingAndShortBlobsAreQuarantinedAtStart) {
   EXPECT_EQ(store_->ListVersions("acme", "short", "", 1)->at(0).quarantine_reason,
             "DIGEST_MISMATCH");
   EXPECT_TRUE(IsOk(Resolve("good")));
+}
+
+TEST_F(DurableStoreUpkeepTest, ABlobThatCannotBeReadJustNowIsNotQuarantined) {
+  Put(0.5F);
+  const StoredVersion stored = *Resolve("tone");
+  {
+    const testing::NoDescriptors none;
+    EXPECT_TRUE(IsError(store_->Open(stored), Code::kUnavailable, reasons::kInternal));
+    EXPECT_TRUE(IsError(store_->ScrubOne(), Code::kUnavailable, reasons::kInternal));
+  }
+  EXPECT_TRUE(IsOk(Resolve("tone")));
+  EXPECT_TRUE(IsOk(store_->Open(stored)));
+  EXPECT_TRUE(*store_->ScrubOne());
+  EXPECT_EQ(store_->ListVersions("acme", "tone", "", 1)->at(0).state, VersionState::kReady);
+}
+
+TEST_F(DurableStoreUpkeepTest, AStartThatCannotLookAtItsBlobsQuarantinesNothing) {
+  Put(0.5F);
+  const std::filesystem::path shard = std::filesystem::path(FilesOf("blobs").at(0)).parent_path();
+  std::filesystem::rename(shard, dir_.path() + "/aside");
+  std::filesystem::create_symlink(shard.filename(), shard);  // leads to itself
+  store_ = nullptr;
+  EXPECT_TRUE(IsError(DurableAdapterStore::Open(options_, base_, &clock_), Code::kUnavailable,
+                      reasons::kInternal));
+  std::filesystem::remove(shard);
+  std::filesystem::rename(dir_.path() + "/aside", shard);
+  OpenStore();
+  EXPECT_TRUE(IsOk(store_->Open(*Resolve("tone"))));
 }
 
 TEST_F(DurableStoreUpkeepTest, TheScrubFindsTheBadBlob) {

@@ -1,11 +1,13 @@
 #include "common/formats/mapped_file.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
 #include "common/base/reasons.h"
 #include "gtest/gtest.h"
+#include "tests/testing/no_descriptors.h"
 #include "tests/testing/safetensors_writer.h"
 #include "tests/testing/status.h"
 
@@ -41,6 +43,21 @@ TEST(MappedFileTest, MissingFileIsNamedWithoutItsFolder) {
   const auto file = MappedFile::Open(dir.path() + "/none.bin");
   EXPECT_TRUE(IsError(file, absl::StatusCode::kNotFound, reasons::kMissingFile, "none.bin"));
   EXPECT_EQ(std::string(file.status().message()).find(dir.path()), std::string::npos);
+}
+
+TEST(MappedFileTest, OnlyAFileThatIsNotThereIsMissing) {
+  const testing::TempDir dir;
+  const std::string file = dir.Write("file", "x");
+  EXPECT_TRUE(IsError(MappedFile::Open(file + "/below"), absl::StatusCode::kNotFound,
+                      reasons::kMissingFile, "below"));
+  const std::string loop = dir.path() + "/loop";
+  ASSERT_EQ(symlink("loop", loop.c_str()), 0);
+  for (const auto& refused : {MappedFile::Open(loop), MappedFile::ReadCopy(loop, 100)}) {
+    EXPECT_TRUE(IsError(refused, absl::StatusCode::kUnavailable, reasons::kInternal, "loop"));
+  }
+  const testing::NoDescriptors none;
+  EXPECT_TRUE(IsError(MappedFile::ReadCopy(file, 100), absl::StatusCode::kUnavailable,
+                      reasons::kInternal, "file", "Too many open files"));
 }
 
 TEST(MappedFileTest, FoldersAndPipesAreRefusedWithoutWaiting) {
