@@ -23,6 +23,7 @@ TEST(SteadyPrefixTest, LookupsPublishingAndEvictionsAllocateNothing) {
   BlockList list;
   list.Reserve(kPromptBlocks);
 
+  EXPECT_GT(testing::HeapAllocations(), 0) << "the counter counts";
   const int64_t before = testing::HeapAllocations();
   for (int32_t i = 0; i < 500; ++i) {
     // The first four blocks are everybody's, the others change every second time.

@@ -2,23 +2,8 @@
 // process.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
 #include "tests/model/model_fixture.h"
-
-namespace {
-std::atomic<int64_t> allocations{0};
-}  // namespace
-
-void* operator new(size_t size) {
-  allocations.fetch_add(1);
-  if (void* memory = std::malloc(size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, size_t /*size*/) noexcept { std::free(memory); }
+#include "tests/testing/heap_allocations.h"
 
 namespace lamella::testing {
 namespace {
@@ -55,10 +40,10 @@ class SteadyDecode {
 
   // Allocations of one step.
   int64_t Run(ModelExecutor* executor) {
-    const int64_t before = allocations.load();
+    const int64_t before = HeapAllocations();
     executor->Launch(input_);
     EXPECT_TRUE(executor->Wait(&output_).ok());
-    return allocations.load() - before;
+    return HeapAllocations() - before;
   }
 
  private:
