@@ -62,7 +62,7 @@ class GenerateCall final : public grpc::ClientReadReactor<v1::GenerateResponse> 
   void OnReadDone(bool ok) override {
     if (!ok) return;  // the end of the stream: OnDone follows
     const std::string_view text = Fold(response_, &answer_);
-    if (on_text_ && !text.empty()) on_text_(text);
+    if (on_text_ && !text.empty()) on_text_(text, response_.delta().choice_index());
     StartRead(&response_);
   }
 

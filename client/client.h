@@ -6,7 +6,8 @@
 //   lamella::client::GenerateOptions options;
 //   options.adapter = "sentiment";
 //   options.prompt = "Word: lovely\nSentiment:";
-//   auto answer = (*client)->Generate(options, [](std::string_view text) { std::cout << text; });
+//   auto answer = (*client)->Generate(
+//       options, [](std::string_view text, int32_t /*choice*/) { std::cout << text; });
 //
 // Errors keep the server's gRPC code; ErrorReason, ErrorField and ErrorRetryAfter of
 // common/base/error.h read the details. UNAVAILABLE also means that no server answered.
@@ -32,6 +33,13 @@ struct ClientOptions {
   std::string key;                                    // of a credential; empty: none is sent
 };
 
+enum class Priority { kLow, kNormal, kHigh };
+
+struct LogitBias {
+  int32_t token_id = 0;
+  float bias = 0.0f;  // [-100, 100]
+};
+
 // What is not set is left to the server's defaults.
 struct GenerateOptions {
   std::string adapter;  // "" base | "A" | "A@alias" | "A@sha256:..."
@@ -42,22 +50,51 @@ struct GenerateOptions {
   std::optional<float> temperature;
   std::optional<int32_t> top_k;
   std::optional<float> top_p;
+  std::optional<float> min_p;
+  std::optional<float> repetition_penalty;
+  std::optional<float> presence_penalty;
+  std::optional<float> frequency_penalty;
+  std::vector<LogitBias> logit_bias;
   std::optional<uint64_t> seed;
+  std::optional<int32_t> n;  // answers
+  std::optional<int32_t> min_tokens;
   std::vector<std::string> stop;
   std::vector<int32_t> stop_token_ids;
   bool ignore_eos = false;
   bool include_stop = false;
+  std::optional<int32_t> logprobs;         // alternatives to tell of beside each generated token
+  std::optional<int32_t> prompt_logprobs;  // the same of the prompt's tokens
+  std::optional<Priority> priority;
+  std::string cache_salt;
   std::string request_id;
 };
 
-struct Answer {
+struct TokenLogprob {
+  int32_t token_id = 0;
+  float logprob = 0.0f;  // natural logarithm; of the model's own distribution
+};
+
+struct TokenLogprobs {
+  TokenLogprob token;
+  std::vector<TokenLogprob> top;  // likeliest first
+};
+
+// One answer to a prompt.
+struct Choice {
+  std::string text;
+  std::vector<int32_t> token_ids;
+  std::vector<TokenLogprobs> logprobs;  // of each of token_ids, if asked for
+  std::string finish_reason;            // "stop_token", "stop_string" or "length"
+};
+
+// The first choice, and what is true of all of them.
+struct Answer : Choice {
+  std::vector<Choice> more_choices;  // the second and later ones, with n > 1
   std::string request_id;
   std::string adapter;
   std::string adapter_version;  // 64 hex digits; "" for the base
   uint64_t seed = 0;
-  std::string text;
-  std::vector<int32_t> token_ids;
-  std::string finish_reason;  // "stop_token", "stop_string" or "length"
+  std::vector<TokenLogprobs> prompt_logprobs;  // of the second token of the prompt and later ones
   int32_t prompt_tokens = 0;
   int32_t cached_tokens = 0;
   int32_t generated_tokens = 0;
@@ -96,8 +133,9 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  // Called with each piece of text as it arrives, on a thread of the library.
-  using OnText = std::function<void(std::string_view text)>;
+  // Called with each piece of text as it arrives and the choice that it belongs to, on a thread of
+  // the library.
+  using OnText = std::function<void(std::string_view text, int32_t choice)>;
   absl::StatusOr<Answer> Generate(const GenerateOptions& options, const OnText& on_text = nullptr);
 
   // At most so many requests of one GenerateMany are in flight: enough to fill a batch, fewer than a

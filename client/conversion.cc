@@ -1,5 +1,8 @@
 #include "client/conversion.h"
 
+#include <utility>
+#include <vector>
+
 #include "common/base/error.h"
 #include "lamella/rpc/v1/error_details.pb.h"
 
@@ -23,15 +26,54 @@ const char* FinishReasonName(v1::FinishReason reason) {
   }
 }
 
+std::vector<TokenLogprobs> FromProto(
+    const google::protobuf::RepeatedPtrField<v1::TokenLogprobs>& from) {
+  std::vector<TokenLogprobs> all;
+  for (const v1::TokenLogprobs& told : from) {
+    TokenLogprobs& entry = all.emplace_back();
+    entry.token = {told.token_id(), told.logprob()};
+    for (const v1::TokenLogprob& top : told.top()) {
+      entry.top.push_back({top.token_id(), top.logprob()});
+    }
+  }
+  return all;
+}
+
+// The choice of that index; null if no server would send it.
+Choice* ChoiceAt(int32_t index, Answer* answer) {
+  constexpr int32_t kMaxChoices = 1024;  // bounds what a broken server makes us allocate
+  if (index < 0 || index >= kMaxChoices) return nullptr;
+  if (index == 0) return answer;
+  const auto at = static_cast<size_t>(index) - 1;
+  if (answer->more_choices.size() <= at) answer->more_choices.resize(at + 1);
+  return &answer->more_choices[at];
+}
+
+std::string_view FoldDelta(const v1::Delta& delta, Answer* answer) {
+  Choice* const choice = ChoiceAt(delta.choice_index(), answer);
+  if (choice == nullptr) return {};
+  choice->text += delta.text();
+  choice->token_ids.insert(choice->token_ids.end(), delta.token_ids().begin(),
+                           delta.token_ids().end());
+  for (TokenLogprobs& told : FromProto(delta.logprobs())) {
+    choice->logprobs.push_back(std::move(told));
+  }
+  return delta.text();
+}
+
 void FoldStarted(const v1::Started& started, Answer* answer) {
   answer->request_id = started.request_id();
   answer->adapter = started.adapter();
   answer->adapter_version = started.adapter_version();
   answer->seed = started.seed();
+  answer->prompt_logprobs = FromProto(started.prompt_logprobs());
 }
 
 void FoldFinished(const v1::Finished& finished, Answer* answer) {
-  answer->finish_reason = FinishReasonName(finished.finish_reason());
+  for (const v1::Choice& ended : finished.choices()) {
+    Choice* const choice = ChoiceAt(ended.index(), answer);
+    if (choice != nullptr) choice->finish_reason = FinishReasonName(ended.finish_reason());
+  }
   answer->prompt_tokens = finished.usage().prompt_tokens();
   answer->cached_tokens = finished.usage().cached_tokens();
   answer->generated_tokens = finished.usage().generated_tokens();
@@ -41,6 +83,35 @@ void FoldFinished(const v1::Finished& finished, Answer* answer) {
   answer->decode = FromProto(finished.timings().decode());
   answer->steps = finished.timings().steps();
   answer->mean_distinct_adapters = finished.timings().mean_distinct_adapters();
+}
+
+v1::Priority ToProto(Priority priority) {
+  switch (priority) {
+    case Priority::kLow:
+      return v1::PRIORITY_LOW;
+    case Priority::kNormal:
+      return v1::PRIORITY_NORMAL;
+    case Priority::kHigh:
+      return v1::PRIORITY_HIGH;
+  }
+  return v1::PRIORITY_UNSPECIFIED;
+}
+
+void SetSampling(const GenerateOptions& options, v1::SamplingOptions* out) {
+  if (options.temperature) out->set_temperature(*options.temperature);
+  if (options.top_k) out->set_top_k(*options.top_k);
+  if (options.top_p) out->set_top_p(*options.top_p);
+  if (options.min_p) out->set_min_p(*options.min_p);
+  if (options.repetition_penalty) out->set_repetition_penalty(*options.repetition_penalty);
+  if (options.presence_penalty) out->set_presence_penalty(*options.presence_penalty);
+  if (options.frequency_penalty) out->set_frequency_penalty(*options.frequency_penalty);
+  for (const LogitBias& entry : options.logit_bias) {
+    v1::LogitBias* const bias = out->add_logit_bias();
+    bias->set_token_id(entry.token_id);
+    bias->set_bias(entry.bias);
+  }
+  if (options.seed) out->set_seed(*options.seed);
+  if (options.n) out->set_n(*options.n);
 }
 
 // The type URLs end in the google.rpc name; the bytes are those of our own twin messages.
@@ -65,19 +136,21 @@ v1::GenerateRequest ToProto(const GenerateOptions& options) {
   }
   request.set_parse_special_tokens(options.parse_special_tokens);
   request.set_request_id(options.request_id);
-  v1::SamplingOptions* sampling = request.mutable_sampling();
-  if (options.temperature) sampling->set_temperature(*options.temperature);
-  if (options.top_k) sampling->set_top_k(*options.top_k);
-  if (options.top_p) sampling->set_top_p(*options.top_p);
-  if (options.seed) sampling->set_seed(*options.seed);
+  request.set_cache_salt(options.cache_salt);
+  if (options.priority) request.set_priority(ToProto(*options.priority));
+  SetSampling(options, request.mutable_sampling());
   v1::StopOptions* stop = request.mutable_stop();
   if (options.max_tokens) stop->set_max_tokens(*options.max_tokens);
+  if (options.min_tokens) stop->set_min_tokens(*options.min_tokens);
   for (const std::string& text : options.stop) stop->add_strings(text);
   for (int32_t id : options.stop_token_ids) stop->add_token_ids(id);
   stop->set_ignore_eos(options.ignore_eos);
   stop->set_include_stop(options.include_stop);
-  request.mutable_output()->set_token_ids(true);
-  request.mutable_output()->set_timings(true);
+  v1::OutputOptions* output = request.mutable_output();
+  output->set_token_ids(true);
+  output->set_timings(true);
+  if (options.logprobs) output->set_logprobs(*options.logprobs);
+  if (options.prompt_logprobs) output->set_prompt_logprobs(*options.prompt_logprobs);
   return request;
 }
 
@@ -86,13 +159,8 @@ std::string_view Fold(const v1::GenerateResponse& response, Answer* answer) {
     case v1::GenerateResponse::kStarted:
       FoldStarted(response.started(), answer);
       break;
-    case v1::GenerateResponse::kDelta: {
-      const v1::Delta& delta = response.delta();
-      answer->text += delta.text();
-      answer->token_ids.insert(answer->token_ids.end(), delta.token_ids().begin(),
-                               delta.token_ids().end());
-      return delta.text();
-    }
+    case v1::GenerateResponse::kDelta:
+      return FoldDelta(response.delta(), answer);
     case v1::GenerateResponse::kFinished:
       FoldFinished(response.finished(), answer);
       break;

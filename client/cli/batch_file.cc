@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/reasons.h"
@@ -78,6 +79,25 @@ bool SetSeed(const json& value, GenerateOptions* options) {
   return true;
 }
 
+// {"50256": -100}, as OpenAI's API has it.
+bool SetLogitBias(const json& value, GenerateOptions* options) {
+  if (!value.is_object()) return false;
+  for (const auto& [key, bias] : value.items()) {
+    client::LogitBias entry;
+    if (!absl::SimpleAtoi(key, &entry.token_id) || !bias.is_number()) return false;
+    entry.bias = bias.get<float>();
+    options->logit_bias.push_back(entry);
+  }
+  return true;
+}
+
+bool SetPriority(const json& value, GenerateOptions* options) {
+  if (value == "low") options->priority = client::Priority::kLow;
+  if (value == "normal") options->priority = client::Priority::kNormal;
+  if (value == "high") options->priority = client::Priority::kHigh;
+  return options->priority.has_value();
+}
+
 const std::map<std::string, Setter>& Setters() {
   static const auto* const setters = new std::map<std::string, Setter>{
       {"adapter", SetString<&GenerateOptions::adapter>},
@@ -88,6 +108,17 @@ const std::map<std::string, Setter>& Setters() {
       {"temperature", SetFloat<&GenerateOptions::temperature>},
       {"top_k", SetInt<&GenerateOptions::top_k>},
       {"top_p", SetFloat<&GenerateOptions::top_p>},
+      {"min_p", SetFloat<&GenerateOptions::min_p>},
+      {"repetition_penalty", SetFloat<&GenerateOptions::repetition_penalty>},
+      {"presence_penalty", SetFloat<&GenerateOptions::presence_penalty>},
+      {"frequency_penalty", SetFloat<&GenerateOptions::frequency_penalty>},
+      {"logit_bias", SetLogitBias},
+      {"n", SetInt<&GenerateOptions::n>},
+      {"min_tokens", SetInt<&GenerateOptions::min_tokens>},
+      {"logprobs", SetInt<&GenerateOptions::logprobs>},
+      {"prompt_logprobs", SetInt<&GenerateOptions::prompt_logprobs>},
+      {"priority", SetPriority},
+      {"cache_salt", SetString<&GenerateOptions::cache_salt>},
       {"seed", SetSeed},
       {"stop", SetStop},
       {"stop_token_ids", SetIds<&GenerateOptions::stop_token_ids>},

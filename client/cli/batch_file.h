@@ -2,9 +2,10 @@
 //
 //   {"adapter": "sentiment", "prompt": "Word: lovely\nSentiment:", "max_tokens": 8}
 //
-// Keys: adapter, prompt | prompt_token_ids, max_tokens, temperature, top_k, top_p, seed, stop
-// (list), stop_token_ids, ignore_eos, include_stop, parse_special_tokens, request_id. Empty lines
-// are skipped.
+// Keys: adapter, prompt | prompt_token_ids, max_tokens, min_tokens, temperature, top_k, top_p, min_p,
+// repetition_penalty, presence_penalty, frequency_penalty, logit_bias ({"TOKEN_ID": BIAS}), seed, n,
+// stop (list), stop_token_ids, ignore_eos, include_stop, logprobs, prompt_logprobs, priority ("low",
+// "normal", "high"), cache_salt, parse_special_tokens, request_id. Empty lines are skipped.
 #pragma once
 
 #include <istream>

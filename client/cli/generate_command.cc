@@ -4,7 +4,10 @@
 #include <iostream>
 #include <iterator>
 #include <memory>
+#include <string>
+#include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/batch_file.h"
@@ -28,14 +31,11 @@ std::string Dump(const nlohmann::json& object) {
   return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-nlohmann::json ToJson(const Answer& a) {
+nlohmann::json AboutAll(const Answer& a) {
   return {{"request_id", a.request_id},
           {"adapter", a.adapter},
           {"adapter_version", a.adapter_version},
           {"seed", a.seed},
-          {"text", a.text},
-          {"token_ids", a.token_ids},
-          {"finish_reason", a.finish_reason},
           {"usage",
            {{"prompt_tokens", a.prompt_tokens},
             {"cached_tokens", a.cached_tokens},
@@ -49,6 +49,41 @@ nlohmann::json ToJson(const Answer& a) {
             {"mean_distinct_adapters", a.mean_distinct_adapters}}}};
 }
 
+nlohmann::json ToJson(const client::TokenLogprob& told) {
+  return {{"token_id", told.token_id}, {"logprob", told.logprob}};
+}
+
+nlohmann::json ToJson(const std::vector<client::TokenLogprobs>& tokens) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const client::TokenLogprobs& told : tokens) {
+    nlohmann::json entry = ToJson(told.token);
+    entry["top"] = nlohmann::json::array();
+    for (const client::TokenLogprob& top : told.top) entry["top"].push_back(ToJson(top));
+    list.push_back(std::move(entry));
+  }
+  return list;
+}
+
+nlohmann::json ToJson(const client::Choice& choice) {
+  nlohmann::json object = {{"text", choice.text},
+                           {"token_ids", choice.token_ids},
+                           {"finish_reason", choice.finish_reason}};
+  if (!choice.logprobs.empty()) object["logprobs"] = ToJson(choice.logprobs);
+  return object;
+}
+
+// The first choice stands in the object itself; with several, all of them are in "choices" too.
+nlohmann::json ToJson(const Answer& a) {
+  nlohmann::json object = AboutAll(a);
+  object.update(ToJson(static_cast<const client::Choice&>(a)));
+  if (!a.prompt_logprobs.empty()) object["prompt_logprobs"] = ToJson(a.prompt_logprobs);
+  if (a.more_choices.empty()) return object;
+  object["choices"] = nlohmann::json::array();
+  object["choices"].push_back(ToJson(static_cast<const client::Choice&>(a)));
+  for (const client::Choice& choice : a.more_choices) object["choices"].push_back(ToJson(choice));
+  return object;
+}
+
 nlohmann::json ToJson(const absl::Status& status) {
   return {{"error",
            {{"code", absl::StatusCodeToString(status.code())},
@@ -57,18 +92,52 @@ nlohmann::json ToJson(const absl::Status& status) {
             {"message", std::string(status.message())}}}};
 }
 
+// The text, or the texts of several choices one below the other.
+std::string Shown(const Answer& answer) {
+  if (answer.more_choices.empty()) return answer.text;
+  std::string shown = absl::StrCat("[choice 0]\n", answer.text);
+  for (size_t i = 0; i < answer.more_choices.size(); ++i) {
+    absl::StrAppend(&shown, "\n[choice ", i + 1, "]\n", answer.more_choices[i].text);
+  }
+  return shown;
+}
+
+client::Priority PriorityNamed(const std::string& name) {
+  if (name == "low") return client::Priority::kLow;
+  return name == "high" ? client::Priority::kHigh : client::Priority::kNormal;
+}
+
+// ID=X, such as 50256=-100.
+std::string ParseLogitBias(const std::string& text, GenerateOptions* request) {
+  client::LogitBias entry;
+  const size_t equals = text.find('=');
+  if (equals != std::string::npos && absl::SimpleAtoi(text.substr(0, equals), &entry.token_id) &&
+      absl::SimpleAtof(text.substr(equals + 1), &entry.bias)) {
+    request->logit_bias.push_back(entry);
+    return "";
+  }
+  return absl::StrCat("\"", text, "\" is not TOKEN_ID=BIAS");
+}
+
 int GenerateOne(client::Client* client, const CommonOptions& common,
                 const GenerateOptions& request) {
-  const bool stream = !common.json();
-  auto answer =
-      client->Generate(request, stream ? client::Client::OnText([](std::string_view text) {
-                         std::fwrite(text.data(), 1, text.size(), stdout);
-                         std::fflush(stdout);
-                       })
-                                       : nullptr);
+  // Several choices would mix on the terminal: they are shown one below the other at the end.
+  const bool stream = !common.json() && request.n.value_or(1) == 1;
+  client::Client::OnText show;
+  if (stream) {
+    show = [](std::string_view text, int32_t /*choice*/) {
+      std::fwrite(text.data(), 1, text.size(), stdout);
+      std::fflush(stdout);
+    };
+  }
+  auto answer = client->Generate(request, show);
   if (stream) std::fputc('\n', stdout);
   if (!answer.ok()) return Fail(answer.status());
-  if (common.json()) absl::PrintF("%s\n", Dump(ToJson(*answer)));
+  if (common.json()) {
+    absl::PrintF("%s\n", Dump(ToJson(*answer)));
+  } else if (!stream) {
+    absl::PrintF("%s\n", Shown(*answer));
+  }
   return kOk;
 }
 
@@ -80,7 +149,7 @@ void PrintBatchAnswer(const CommonOptions& common, size_t index, const GenerateO
     absl::PrintF("%s\n", Dump(line));
   } else {
     absl::PrintF("[%d] %s: %s\n", index, request.adapter.empty() ? "(base)" : request.adapter,
-                 answer.ok() ? answer->text : absl::StrCat("error: ", answer.status().message()));
+                 answer.ok() ? Shown(*answer) : absl::StrCat("error: ", answer.status().message()));
   }
   std::fflush(stdout);
 }
@@ -107,6 +176,31 @@ int GenerateBatch(client::Client* client, const CommonOptions& common, const std
   return code;
 }
 
+void AddSamplingOptions(CLI::App* app, GenerateOptions* request) {
+  GenerateOptions& r = *request;
+  app->add_option("--temperature", r.temperature, "0 takes the likeliest token (default)");
+  app->add_option("--top-k", r.top_k, "Consider only this many of the likeliest tokens");
+  app->add_option("--top-p", r.top_p, "Consider the likeliest tokens up to this probability");
+  app->add_option("--min-p", r.min_p, "Consider tokens with this share of the likeliest's");
+  app->add_option("--repetition-penalty", r.repetition_penalty,
+                  "Above 1: avoid tokens of prompt and answer");
+  app->add_option("--presence-penalty", r.presence_penalty, "Above 0: avoid tokens of the answer");
+  app->add_option("--frequency-penalty", r.frequency_penalty,
+                  "Above 0: avoid them more each time that they came");
+  app->add_option_function<std::vector<std::string>>(
+         "--logit-bias",
+         [request](const std::vector<std::string>& entries) {
+           for (const std::string& entry : entries) {
+             const std::string fault = ParseLogitBias(entry, request);
+             if (!fault.empty()) throw CLI::ValidationError("--logit-bias", fault);
+           }
+         },
+         "TOKEN_ID=BIAS: add BIAS to a token's logit; may be given several times")
+      ->allow_extra_args(false);
+  app->add_option("--seed", r.seed, "Make sampling repeatable");
+  app->add_option("--n", r.n, "How many answers (1)");
+}
+
 }  // namespace
 
 void AddGenerate(const Registry& registry) {
@@ -118,15 +212,22 @@ void AddGenerate(const Registry& registry) {
                   "A, A@alias or A@sha256:HEX; without it the base model answers");
   app->add_option("-n,--max-tokens", r.max_tokens,
                   "The most tokens to generate (the server's default is 16)");
-  app->add_option("--temperature", r.temperature, "0 takes the likeliest token (default)");
-  app->add_option("--top-k", r.top_k, "Consider only this many of the likeliest tokens");
-  app->add_option("--top-p", r.top_p, "Consider the likeliest tokens up to this probability");
-  app->add_option("--seed", r.seed, "Make sampling repeatable");
   app->add_option("--stop", r.stop, "End before this string; may be given several times")
       ->allow_extra_args(false);
+  app->add_option("--min-tokens", r.min_tokens, "End at no stop before so many tokens");
   app->add_flag("--ignore-eos", r.ignore_eos, "Go on past the model's end of text");
   app->add_flag("--special", r.parse_special_tokens,
                 "Read spellings such as <|im_end|> in the prompt as those tokens");
+  AddSamplingOptions(app, &r);
+  app->add_option("--logprobs", r.logprobs,
+                  "With --output=json: each token's log-probability and those of so many others");
+  app->add_option("--prompt-logprobs", r.prompt_logprobs, "The same of the prompt's tokens");
+  app->add_option_function<std::string>(
+         "--priority", [&r](const std::string& name) { r.priority = PriorityNamed(name); },
+         "Among your own requests (normal)")
+      ->check(CLI::IsMember({"low", "normal", "high"}));
+  app->add_option("--cache-salt", r.cache_salt,
+                  "Share cached prefixes only with requests of the same salt");
   app->add_option("--batch", arguments->batch_path,
                   "Send every request of this JSON-lines file at once; - for stdin");
   app->callback([registry, arguments, app] {

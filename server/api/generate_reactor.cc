@@ -63,7 +63,7 @@ void GenerateReactor::Queue(StreamEvents events) {
 void GenerateReactor::QueueStreamed(StreamEvents events) {
   if (events.started.has_value()) queue_.emplace_back(ToWire(ToProto(*events.started)));
   for (const StreamDelta& delta : events.deltas) {
-    if (delta.text.empty() && !output_.token_ids) continue;
+    if (delta.text.empty() && delta.logprobs.empty() && !output_.token_ids) continue;
     queue_.emplace_back(ToWire(ToProto(delta, output_)));
   }
   if (events.finished.has_value()) {
@@ -73,13 +73,9 @@ void GenerateReactor::QueueStreamed(StreamEvents events) {
 
 void GenerateReactor::GatherWhole(StreamEvents events) {
   if (events.started.has_value()) *whole_.mutable_started() = ToProto(*events.started);
-  for (const StreamDelta& delta : events.deltas) {
-    whole_.mutable_text()->append(delta.text);
-    if (!output_.token_ids) continue;
-    whole_.mutable_token_ids()->Add(delta.token_ids.begin(), delta.token_ids.end());
-  }
+  for (const StreamDelta& delta : events.deltas) AddToWhole(delta, output_, &whole_);
   if (events.finished.has_value()) {
-    whole_.MergeFrom(ToProto(*events.finished, output_));
+    FinishWhole(*events.finished, output_, &whole_);
     queue_.emplace_back(ToWire(std::move(whole_)));
   }
 }

@@ -33,7 +33,8 @@ class GenerateReactor final : public WriteReactor {
 
   const std::string request_id_;
   const OutputParams output_;
-  // What was read and is not written yet: at most Started, one Delta, Finished and the status.
+  // What was read and is not written yet: at most Started, one Delta for each choice,
+  // Finished and the status.
   std::deque<Output> queue_;
   v1::Finished whole_;  // final_only: the answer so far
   // Last, so that it goes first: once it is gone the engine's thread calls nothing here.

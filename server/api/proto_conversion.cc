@@ -32,7 +32,7 @@ void SetTimings(const Timings& from, v1::Timings* to) {
   to->set_mean_distinct_adapters(from.mean_distinct_adapters);
 }
 
-void SetEnd(const ChoiceEnd& from, v1::Finished* to) {
+void SetEnd(const ChoiceEnd& from, v1::Choice* to) {
   switch (from.reason) {
     case FinishReason::kStopToken:
       to->set_finish_reason(v1::FINISH_REASON_STOP_TOKEN);
@@ -46,6 +46,28 @@ void SetEnd(const ChoiceEnd& from, v1::Finished* to) {
       to->set_finish_reason(v1::FINISH_REASON_LENGTH);
       return;
   }
+}
+
+void SetLogprobs(const std::vector<TokenLogprobs>& from,
+                 google::protobuf::RepeatedPtrField<v1::TokenLogprobs>* to) {
+  for (const TokenLogprobs& told : from) {
+    v1::TokenLogprobs* const entry = to->Add();
+    entry->set_token_id(told.token.token_id);
+    entry->set_logprob(told.token.logprob);
+    for (const TokenLogprob& alternative : told.top) {
+      v1::TokenLogprob* const top = entry->add_top();
+      top->set_token_id(alternative.token_id);
+      top->set_logprob(alternative.logprob);
+    }
+  }
+}
+
+v1::Choice* ChoiceAt(int32_t index, v1::Finished* whole) {
+  while (whole->choices_size() <= index) {
+    const int32_t next = whole->choices_size();
+    whole->add_choices()->set_index(next);
+  }
+  return whole->mutable_choices(index);
 }
 
 }  // namespace
@@ -63,25 +85,45 @@ v1::Started ToProto(const StreamStarted& started) {
   out.set_adapter_version(started.version);
   out.set_seed(started.seed);
   out.set_prompt_tokens(started.prompt_tokens);
+  out.set_cached_tokens(started.cached_tokens);
+  SetLogprobs(started.prompt_logprobs, out.mutable_prompt_logprobs());
   return out;
 }
 
 v1::Delta ToProto(const StreamDelta& delta, const OutputParams& output) {
   v1::Delta out;
+  out.set_choice_index(delta.choice);
   out.set_text(delta.text);
   if (output.token_ids)
     out.mutable_token_ids()->Assign(delta.token_ids.begin(), delta.token_ids.end());
+  SetLogprobs(delta.logprobs, out.mutable_logprobs());
   return out;
 }
 
 v1::Finished ToProto(const StreamFinished& finished, const OutputParams& output) {
   v1::Finished out;
-  if (!finished.choices.empty()) SetEnd(finished.choices.front(), &out);
-  out.mutable_usage()->set_prompt_tokens(finished.usage.prompt_tokens);
-  out.mutable_usage()->set_cached_tokens(finished.usage.cached_tokens);
-  out.mutable_usage()->set_generated_tokens(finished.usage.generated_tokens);
-  if (output.timings) SetTimings(finished.timings, out.mutable_timings());
+  FinishWhole(finished, output, &out);
   return out;
+}
+
+void AddToWhole(const StreamDelta& delta, const OutputParams& output, v1::Finished* whole) {
+  v1::Choice* const choice = ChoiceAt(delta.choice, whole);
+  choice->mutable_text()->append(delta.text);
+  if (output.token_ids) {
+    choice->mutable_token_ids()->Add(delta.token_ids.begin(), delta.token_ids.end());
+  }
+  SetLogprobs(delta.logprobs, choice->mutable_logprobs());
+}
+
+void FinishWhole(const StreamFinished& finished, const OutputParams& output, v1::Finished* whole) {
+  for (size_t i = 0; i < finished.choices.size(); ++i) {
+    SetEnd(finished.choices[i], ChoiceAt(static_cast<int32_t>(i), whole));
+  }
+  v1::Usage* const usage = whole->mutable_usage();
+  usage->set_prompt_tokens(finished.usage.prompt_tokens);
+  usage->set_cached_tokens(finished.usage.cached_tokens);
+  usage->set_generated_tokens(finished.usage.generated_tokens);
+  if (output.timings) SetTimings(finished.timings, whole->mutable_timings());
 }
 
 v1::UsableAdapter ToProto(const AdapterSummary& adapter) {

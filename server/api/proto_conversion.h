@@ -23,6 +23,12 @@ OutputParams ToOutputParams(const v1::OutputOptions& options);
 v1::Started ToProto(const StreamStarted& started);
 v1::Delta ToProto(const StreamDelta& delta, const OutputParams& output);
 v1::Finished ToProto(const StreamFinished& finished, const OutputParams& output);
+
+// For final_only: adds a piece of an answer to the choice that it belongs to; fills in how the
+// request ended. Together they make one message, in whatever order the choices grew.
+void AddToWhole(const StreamDelta& delta, const OutputParams& output, v1::Finished* whole);
+void FinishWhole(const StreamFinished& finished, const OutputParams& output, v1::Finished* whole);
+
 v1::UsableAdapter ToProto(const AdapterSummary& adapter);
 
 }  // namespace lamella

@@ -75,7 +75,62 @@ absl::Status ReadPrompt(const v1::GenerateRequest& request, const ApiLimits& lim
   return Invalid(reasons::kEmptyPrompt, "prompt", "neither text nor token_ids is set");
 }
 
-absl::Status ReadSampling(const v1::SamplingOptions& options, SamplingParams* out) {
+absl::Status OutOfRange(const std::string& field, const char* range, float value) {
+  return Invalid(reasons::kOutOfRange, field, absl::StrCat("must be in ", range, ", got ", value));
+}
+
+absl::Status CheckWithin(const char* field, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return Invalid(reasons::kOutOfRange, field,
+                 absl::StrCat("must be in [", low, ", ", high, "], got ", value));
+}
+
+// Comparisons are written so that NaN fails.
+absl::Status ReadPenalties(const v1::SamplingOptions& options, SamplingParams* out) {
+  if (options.has_repetition_penalty()) out->repetition_penalty = options.repetition_penalty();
+  const float repetition = out->repetition_penalty;
+  if (!(repetition > 0 && repetition <= kMaxRepetitionPenalty)) {
+    return OutOfRange("sampling.repetition_penalty", "(0, 10]", repetition);
+  }
+  if (!(std::abs(options.presence_penalty()) <= kMaxCountPenalty)) {
+    return OutOfRange("sampling.presence_penalty", "[-2, 2]", options.presence_penalty());
+  }
+  if (!(std::abs(options.frequency_penalty()) <= kMaxCountPenalty)) {
+    return OutOfRange("sampling.frequency_penalty", "[-2, 2]", options.frequency_penalty());
+  }
+  out->presence_penalty = options.presence_penalty();
+  out->frequency_penalty = options.frequency_penalty();
+  return absl::OkStatus();
+}
+
+absl::Status ReadLogitBias(const v1::SamplingOptions& options, const RequestLimits& limits,
+                           int32_t vocab_size, SamplingParams* out) {
+  constexpr char kField[] = "sampling.logit_bias";
+  RETURN_IF_ERROR(CheckCount(kField, options.logit_bias_size(), limits.max_logit_bias));
+  for (int i = 0; i < options.logit_bias_size(); ++i) {
+    const v1::LogitBias& entry = options.logit_bias(i);
+    if (entry.token_id() < 0 || entry.token_id() >= vocab_size) {
+      return Invalid(reasons::kInvalidTokenId, Indexed(kField, i) + ".token_id",
+                     absl::StrCat("must be in [0, ", vocab_size, "), got ", entry.token_id()));
+    }
+    if (!(std::abs(entry.bias()) <= kMaxLogitBias)) {
+      return OutOfRange(Indexed(kField, i) + ".bias", "[-100, 100]", entry.bias());
+    }
+    out->logit_bias.push_back({entry.token_id(), entry.bias()});
+  }
+  const auto before = [](const LogitBias& a, const LogitBias& b) {
+    return a.token_id < b.token_id;
+  };
+  std::sort(out->logit_bias.begin(), out->logit_bias.end(), before);
+  const auto twice = std::adjacent_find(
+      out->logit_bias.begin(), out->logit_bias.end(),
+      [](const LogitBias& a, const LogitBias& b) { return a.token_id == b.token_id; });
+  if (twice == out->logit_bias.end()) return absl::OkStatus();
+  return Invalid(reasons::kDuplicateKey, kField,
+                 absl::StrCat("names token ", twice->token_id, " twice"));
+}
+
+absl::Status ReadCuts(const v1::SamplingOptions& options, SamplingParams* out) {
   if (options.has_temperature()) {
     const float t = options.temperature();
     // Written so that NaN fails.
@@ -100,9 +155,48 @@ absl::Status ReadSampling(const v1::SamplingOptions& options, SamplingParams* ou
     }
     out->top_p = p;
   }
-  out->has_seed = options.has_seed();
-  out->seed = options.seed();
+  if (!(options.min_p() >= 0.0F && options.min_p() < 1.0F)) {
+    return OutOfRange("sampling.min_p", "[0, 1)", options.min_p());
+  }
+  out->min_p = options.min_p();
   return absl::OkStatus();
+}
+
+absl::Status ReadSampling(const v1::SamplingOptions& options, const RequestLimits& limits,
+                          int32_t vocab_size, Request* out) {
+  RETURN_IF_ERROR(ReadCuts(options, &out->sampling));
+  RETURN_IF_ERROR(ReadPenalties(options, &out->sampling));
+  RETURN_IF_ERROR(ReadLogitBias(options, limits, vocab_size, &out->sampling));
+  if (options.has_n()) out->n = options.n();
+  out->sampling.has_seed = options.has_seed();
+  out->sampling.seed = options.seed();
+  return CheckWithin("sampling.n", out->n, 1, limits.max_n);
+}
+
+absl::Status ReadLogprobs(const v1::OutputOptions& options, const RequestLimits& limits,
+                          LogprobParams* out) {
+  if (options.has_logprobs()) {
+    RETURN_IF_ERROR(CheckWithin("output.logprobs", options.logprobs(), 0, limits.max_logprobs));
+    out->generated = options.logprobs();
+  }
+  if (options.has_prompt_logprobs()) {
+    RETURN_IF_ERROR(CheckWithin("output.prompt_logprobs", options.prompt_logprobs(), 0,
+                                limits.max_prompt_logprobs));
+    out->prompt = options.prompt_logprobs();
+  }
+  return absl::OkStatus();
+}
+
+// An unknown value counts as not set: a later client may know more classes.
+Priority ToPriority(v1::Priority priority) {
+  switch (priority) {
+    case v1::PRIORITY_LOW:
+      return Priority::kLow;
+    case v1::PRIORITY_HIGH:
+      return Priority::kHigh;
+    default:
+      return Priority::kNormal;
+  }
 }
 
 absl::Status ReadStopStrings(const v1::StopOptions& options, const RequestLimits& limits,
@@ -129,6 +223,8 @@ absl::Status ReadStop(const v1::StopOptions& options, const RequestLimits& limit
     }
     out->max_tokens = options.max_tokens();
   }
+  RETURN_IF_ERROR(CheckWithin("stop.min_tokens", options.min_tokens(), 0, out->max_tokens));
+  out->min_tokens = options.min_tokens();
   RETURN_IF_ERROR(ReadStopStrings(options, limits, out));
   RETURN_IF_ERROR(
       CheckCount("stop.token_ids", options.token_ids_size(), limits.max_stop_token_ids));
@@ -151,8 +247,17 @@ absl::StatusOr<Request> ValidateGenerate(const v1::GenerateRequest& request,
   }
   out.adapter_id = request.adapter_id();
   RETURN_IF_ERROR(ReadPrompt(request, limits, vocab_size, &out));
-  RETURN_IF_ERROR(ReadSampling(request.sampling(), &out.sampling));
+  RETURN_IF_ERROR(ReadSampling(request.sampling(), limits.request, vocab_size, &out));
   RETURN_IF_ERROR(ReadStop(request.stop(), limits.request, vocab_size, &out.stop));
+  RETURN_IF_ERROR(ReadLogprobs(request.output(), limits.request, &out.logprobs));
+  const int32_t salt_limit = limits.request.max_cache_salt_bytes;
+  if (request.cache_salt().size() > static_cast<size_t>(salt_limit)) {
+    return Invalid(
+        reasons::kOutOfRange, "cache_salt",
+        absl::StrCat("at most ", salt_limit, " bytes, got ", request.cache_salt().size()));
+  }
+  out.cache_salt = request.cache_salt();
+  out.priority = ToPriority(request.priority());
   return out;
 }
 

@@ -18,6 +18,11 @@ namespace {
 constexpr int kDefaultPageSize = 100;
 constexpr int kMaxPageSize = 1000;
 
+// GetModelInfoResponse::features, sorted.
+constexpr const char* kFeatures[] = {"cache_salt", "logit_bias", "logprobs",
+                                     "min_p",      "min_tokens", "n",
+                                     "penalties",  "priority",   "prompt_logprobs"};
+
 // Protobuf strings are UTF-8; a piece of a byte-level vocabulary need not be.
 std::string Wellformed(std::string_view piece) {
   std::string out;
@@ -50,6 +55,11 @@ void SetLimits(const ApiLimits& limits, v1::Limits* out) {
   out->set_max_stop_string_bytes(limits.request.max_stop_string_bytes);
   out->set_max_stop_token_ids(limits.request.max_stop_token_ids);
   out->set_max_texts(limits.max_texts);
+  out->set_max_n(limits.request.max_n);
+  out->set_max_logit_bias(limits.request.max_logit_bias);
+  out->set_max_logprobs(limits.request.max_logprobs);
+  out->set_max_prompt_logprobs(limits.request.max_prompt_logprobs);
+  out->set_max_cache_salt_bytes(limits.request.max_cache_salt_bytes);
 }
 
 }  // namespace
@@ -94,6 +104,7 @@ v1::GetModelInfoResponse HandleGetModelInfo(const ServiceDeps& deps) {
   response.set_dtype(deps.facts.dtype);
   response.set_isa(deps.facts.isa);
   SetLimits(deps.limits, response.mutable_limits());
+  for (const char* const feature : kFeatures) response.add_features(feature);
   response.set_server_version(deps.facts.server_version);
   return response;
 }

@@ -34,6 +34,28 @@ class GenerationServiceTest : public ApiTest {
     accepted->Finish();
   }
 
+  // Two choices whose pieces mix, the second first.
+  static void AnswerTwice(Accepted* accepted) {
+    accepted->Start();
+    for (const char* const piece : {"A", "a", "b", "B"}) {
+      const std::vector<int32_t> ids = {*piece};
+      accepted->writer.Write(*piece < 'a' ? 1 : 0, piece, ids);
+    }
+    StreamFinished finished;
+    finished.choices = {{.reason = FinishReason::kLength},
+                        {.reason = FinishReason::kStopToken, .matched_token_id = 256}};
+    accepted->writer.Finish(finished);
+  }
+  static void ExpectTwoEnds(const v1::Finished& finished) {
+    ASSERT_EQ(finished.choices_size(), 2);
+    EXPECT_EQ(finished.choices(0).index(), 0);
+    EXPECT_EQ(finished.choices(0).finish_reason(), v1::FINISH_REASON_LENGTH);
+    EXPECT_EQ(finished.choices(0).matched_case(), v1::Choice::MATCHED_NOT_SET);
+    EXPECT_EQ(finished.choices(1).index(), 1);
+    EXPECT_EQ(finished.choices(1).finish_reason(), v1::FINISH_REASON_STOP_TOKEN);
+    EXPECT_EQ(finished.choices(1).stop_token_id(), 256);
+  }
+
   // Refused before the sink saw it, and counted.
   void ExpectRefused(const v1::GenerateRequest& request, const std::string& reason,
                      const std::string& field) {
@@ -61,12 +83,13 @@ TEST_F(GenerationServiceTest, StreamIsStartedDeltasAndOneFinished) {
   EXPECT_EQ(answer.text(), "one two");
   EXPECT_EQ(answer.finished(), 1);
   const v1::Finished& finished = answer.events.back().finished();
-  EXPECT_EQ(finished.finish_reason(), v1::FINISH_REASON_STOP_STRING);
-  EXPECT_EQ(finished.stop_string(), ".");
+  ASSERT_EQ(finished.choices_size(), 1);
+  EXPECT_EQ(finished.choices(0).finish_reason(), v1::FINISH_REASON_STOP_STRING);
+  EXPECT_EQ(finished.choices(0).stop_string(), ".");
   EXPECT_EQ(finished.usage().generated_tokens(), 3);
   EXPECT_EQ(finished.timings().first_token().seconds(), 1);
   EXPECT_EQ(finished.timings().first_token().nanos(), 500'000'000);
-  EXPECT_TRUE(finished.text().empty());
+  EXPECT_TRUE(finished.choices(0).text().empty());
   EXPECT_EQ(answer.trailers.find("lamella-request-id")->second, "my-id");
 }
 
@@ -92,10 +115,37 @@ TEST_F(GenerationServiceTest, FinalOnlyIsOneMessage) {
   ASSERT_TRUE(answer.status.ok());
   ASSERT_EQ(answer.events.size(), 1U);
   const v1::Finished& finished = answer.events.front().finished();
-  EXPECT_EQ(finished.text(), "one two");
-  EXPECT_EQ(finished.token_ids_size(), 7);
+  ASSERT_EQ(finished.choices_size(), 1);
+  EXPECT_EQ(finished.choices(0).text(), "one two");
+  EXPECT_EQ(finished.choices(0).token_ids_size(), 7);
   EXPECT_EQ(finished.started().prompt_tokens(), 5);
-  EXPECT_EQ(finished.finish_reason(), v1::FINISH_REASON_STOP_STRING);
+  EXPECT_EQ(finished.choices(0).finish_reason(), v1::FINISH_REASON_STOP_STRING);
+}
+
+TEST_F(GenerationServiceTest, ChoicesComeApartInOneStream) {
+  const Answer answer = GenerateWith(TextRequest(), AnswerTwice);
+  ASSERT_TRUE(answer.status.ok());
+  std::map<int32_t, std::string> texts;
+  for (const auto& event : answer.events) {
+    if (event.has_delta()) texts[event.delta().choice_index()] += event.delta().text();
+  }
+  EXPECT_EQ(texts, (std::map<int32_t, std::string>{{0, "ab"}, {1, "AB"}}));
+  EXPECT_EQ(answer.finished(), 1);
+  ExpectTwoEnds(answer.events.back().finished());
+}
+
+TEST_F(GenerationServiceTest, FinalOnlyHoldsEveryChoiceWhole) {
+  v1::GenerateRequest request = TextRequest();
+  request.mutable_output()->set_final_only(true);
+  request.mutable_output()->set_token_ids(true);
+  const Answer answer = GenerateWith(request, AnswerTwice);
+  ASSERT_EQ(answer.events.size(), 1U);
+  const v1::Finished& finished = answer.events.front().finished();
+  ExpectTwoEnds(finished);
+  EXPECT_EQ(finished.choices(0).text(), "ab");
+  EXPECT_THAT(finished.choices(0).token_ids(), ElementsAre('a', 'b'));
+  EXPECT_EQ(finished.choices(1).text(), "AB");
+  EXPECT_THAT(finished.choices(1).token_ids(), ElementsAre('A', 'B'));
 }
 
 TEST_F(GenerationServiceTest, RequestArrivesNativeAndWhole) {
@@ -338,6 +388,13 @@ TEST_F(GenerationServiceTest, ModelInfoSaysWhatIsServed) {
   EXPECT_EQ(response.vocab_size(), 258);
   EXPECT_THAT(response.eos_token_ids(), ElementsAre(256));
   EXPECT_EQ(response.limits().max_prompt_bytes(), 1 << 20);
+  EXPECT_EQ(response.limits().max_n(), RequestLimits().max_n);
+  EXPECT_EQ(response.limits().max_logit_bias(), RequestLimits().max_logit_bias);
+  EXPECT_EQ(response.limits().max_logprobs(), RequestLimits().max_logprobs);
+  EXPECT_EQ(response.limits().max_prompt_logprobs(), RequestLimits().max_prompt_logprobs);
+  EXPECT_EQ(response.limits().max_cache_salt_bytes(), RequestLimits().max_cache_salt_bytes);
+  EXPECT_THAT(response.features(), testing::IsSupersetOf({"logprobs", "min_p", "n"}));
+  EXPECT_TRUE(std::is_sorted(response.features().begin(), response.features().end()));
   EXPECT_EQ(response.isa(), "reference");
 }
 

@@ -25,7 +25,12 @@ ApiLimits Limits() {
   limits.request = {.max_prompt_bytes = 20,
                     .max_stop_strings = 4,
                     .max_stop_string_bytes = 8,
-                    .max_stop_token_ids = 3};
+                    .max_stop_token_ids = 3,
+                    .max_n = 4,
+                    .max_logit_bias = 3,
+                    .max_logprobs = 5,
+                    .max_prompt_logprobs = 2,
+                    .max_cache_salt_bytes = 6};
   return limits;
 }
 
@@ -58,6 +63,14 @@ TEST(RequestValidatorTest, AbsentFieldsKeepTheirDefaults) {
   EXPECT_FALSE(request->sampling.has_seed);
   EXPECT_EQ(request->sampling.top_p, 1.0F);
   EXPECT_EQ(request->stop.max_tokens, 16);
+  EXPECT_EQ(request->sampling.min_p, 0.0F);
+  EXPECT_FALSE(request->sampling.has_penalties());
+  EXPECT_TRUE(request->sampling.logit_bias.empty());
+  EXPECT_EQ(request->n, 1);
+  EXPECT_EQ(request->stop.min_tokens, 0);
+  EXPECT_EQ(request->logprobs.generated, -1);
+  EXPECT_EQ(request->logprobs.prompt, -1);
+  EXPECT_EQ(request->priority, Priority::kNormal);
 }
 
 TEST(RequestValidatorTest, EveryFieldArrives) {
@@ -68,6 +81,20 @@ TEST(RequestValidatorTest, EveryFieldArrives) {
   wire.mutable_sampling()->set_top_k(3);
   wire.mutable_sampling()->set_top_p(0.9F);
   wire.mutable_sampling()->set_seed(0);
+  wire.mutable_sampling()->set_min_p(0.1F);
+  wire.mutable_sampling()->set_repetition_penalty(1.2F);
+  wire.mutable_sampling()->set_presence_penalty(-0.5F);
+  wire.mutable_sampling()->set_frequency_penalty(2.0F);
+  wire.mutable_sampling()->set_n(4);
+  for (const int32_t id : {9, 3}) {
+    wire.mutable_sampling()->add_logit_bias()->set_token_id(id);
+    wire.mutable_sampling()->mutable_logit_bias()->rbegin()->set_bias(static_cast<float>(-id));
+  }
+  wire.mutable_output()->set_logprobs(0);
+  wire.mutable_output()->set_prompt_logprobs(2);
+  wire.set_priority(v1::PRIORITY_HIGH);
+  wire.set_cache_salt("salt");
+  wire.mutable_stop()->set_min_tokens(7);
   wire.mutable_stop()->set_max_tokens(7);
   wire.mutable_stop()->add_strings("\n");
   wire.mutable_stop()->add_token_ids(99);
@@ -81,6 +108,20 @@ TEST(RequestValidatorTest, EveryFieldArrives) {
   EXPECT_EQ(request->sampling.top_k, 3);
   EXPECT_EQ(request->sampling.top_p, 0.9F);
   EXPECT_TRUE(request->sampling.has_seed);
+  EXPECT_EQ(request->sampling.min_p, 0.1F);
+  EXPECT_EQ(request->sampling.repetition_penalty, 1.2F);
+  EXPECT_EQ(request->sampling.presence_penalty, -0.5F);
+  EXPECT_EQ(request->sampling.frequency_penalty, 2.0F);
+  EXPECT_EQ(request->n, 4);
+  ASSERT_EQ(request->sampling.logit_bias.size(), 2U);
+  EXPECT_EQ(request->sampling.logit_bias[0].token_id, 3);  // sorted
+  EXPECT_EQ(request->sampling.logit_bias[0].bias, -3.0F);
+  EXPECT_EQ(request->sampling.logit_bias[1].token_id, 9);
+  EXPECT_EQ(request->logprobs.generated, 0);
+  EXPECT_EQ(request->logprobs.prompt, 2);
+  EXPECT_EQ(request->priority, Priority::kHigh);
+  EXPECT_EQ(request->cache_salt, "salt");
+  EXPECT_EQ(request->stop.min_tokens, 7);
   EXPECT_EQ(request->stop.max_tokens, 7);
   EXPECT_THAT(request->stop.stop_strings, ElementsAre("\n"));
   EXPECT_THAT(request->stop.stop_token_ids, ElementsAre(99));
@@ -127,6 +168,86 @@ TEST(RequestValidatorTest, SamplingIsInRange) {
   v1::GenerateRequest request = Valid();
   request.mutable_sampling()->set_top_k(-1);
   ExpectRefused(request, "OUT_OF_RANGE", "sampling.top_k", "got -1");
+}
+
+TEST(RequestValidatorTest, MinPIsAShare) {
+  for (const float bad : {kNan, kInf, 1.0F, -0.01F}) {
+    v1::GenerateRequest request = Valid();
+    request.mutable_sampling()->set_min_p(bad);
+    ExpectRefused(request, "OUT_OF_RANGE", "sampling.min_p", "must be in [0, 1)");
+  }
+}
+
+TEST(RequestValidatorTest, PenaltiesAreInRange) {
+  for (const float bad : {kNan, kInf, 0.0F, -1.0F, 10.1F}) {
+    v1::GenerateRequest request = Valid();
+    request.mutable_sampling()->set_repetition_penalty(bad);
+    ExpectRefused(request, "OUT_OF_RANGE", "sampling.repetition_penalty", "must be in (0, 10]");
+  }
+  for (const float bad : {kNan, kInf, -kInf, 2.1F, -2.1F}) {
+    v1::GenerateRequest request = Valid();
+    request.mutable_sampling()->set_presence_penalty(bad);
+    ExpectRefused(request, "OUT_OF_RANGE", "sampling.presence_penalty", "must be in [-2, 2]");
+    request = Valid();
+    request.mutable_sampling()->set_frequency_penalty(bad);
+    ExpectRefused(request, "OUT_OF_RANGE", "sampling.frequency_penalty", "must be in [-2, 2]");
+  }
+}
+
+TEST(RequestValidatorTest, LogitBiasIsBoundedNamedAndUnique) {
+  v1::GenerateRequest request = Valid();
+  v1::SamplingOptions* const sampling = request.mutable_sampling();
+  for (int i = 0; i < 1000; ++i) sampling->add_logit_bias()->set_token_id(-1);
+  ExpectRefused(request, "TOO_MANY", "sampling.logit_bias", "at most 3, got 1000");
+  sampling->mutable_logit_bias()->DeleteSubrange(2, 998);
+  sampling->mutable_logit_bias(0)->set_token_id(5);
+  ExpectRefused(request, "INVALID_TOKEN_ID", "sampling.logit_bias[1].token_id",
+                "must be in [0, 100), got -1");
+  sampling->mutable_logit_bias(1)->set_token_id(5);
+  ExpectRefused(request, "DUPLICATE_KEY", "sampling.logit_bias", "names token 5 twice");
+  for (const float bad : {kNan, kInf, -kInf, 100.5F, -101.0F}) {
+    sampling->mutable_logit_bias(1)->set_bias(bad);
+    ExpectRefused(request, "OUT_OF_RANGE", "sampling.logit_bias[1].bias", "must be in [-100, 100]");
+  }
+}
+
+TEST(RequestValidatorTest, CountsOfAnswersAndAlternativesAreBounded) {
+  for (const int32_t bad : {0, -1, 5, std::numeric_limits<int32_t>::max()}) {
+    v1::GenerateRequest request = Valid();
+    request.mutable_sampling()->set_n(bad);
+    ExpectRefused(request, "OUT_OF_RANGE", "sampling.n", "must be in [1, 4], got ");
+  }
+  for (const int32_t bad : {-1, 6, std::numeric_limits<int32_t>::min()}) {
+    v1::GenerateRequest request = Valid();
+    request.mutable_output()->set_logprobs(bad);
+    ExpectRefused(request, "OUT_OF_RANGE", "output.logprobs", "must be in [0, 5], got ");
+    request = Valid();
+    request.mutable_output()->set_prompt_logprobs(bad);
+    ExpectRefused(request, "OUT_OF_RANGE", "output.prompt_logprobs", "must be in [0, 2], got ");
+  }
+}
+
+TEST(RequestValidatorTest, MinTokensIsNotAboveMaxTokens) {
+  for (const int32_t bad : {-1, 8}) {
+    v1::GenerateRequest request = Valid();
+    request.mutable_stop()->set_max_tokens(7);
+    request.mutable_stop()->set_min_tokens(bad);
+    ExpectRefused(request, "OUT_OF_RANGE", "stop.min_tokens", "must be in [0, 7], got ");
+  }
+}
+
+TEST(RequestValidatorTest, CacheSaltIsBounded) {
+  v1::GenerateRequest request = Valid();
+  request.set_cache_salt("1234567");
+  ExpectRefused(request, "OUT_OF_RANGE", "cache_salt", "at most 6 bytes, got 7");
+}
+
+TEST(RequestValidatorTest, APriorityOfALaterVersionIsNormal) {
+  v1::GenerateRequest request = Valid();
+  request.set_priority(static_cast<v1::Priority>(99));
+  EXPECT_EQ(ValidateGenerate(request, Limits(), kVocab)->priority, Priority::kNormal);
+  request.set_priority(v1::PRIORITY_LOW);
+  EXPECT_EQ(ValidateGenerate(request, Limits(), kVocab)->priority, Priority::kLow);
 }
 
 TEST(RequestValidatorTest, MaxTokensIsPositive) {

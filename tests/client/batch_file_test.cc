@@ -24,7 +24,10 @@ TEST(BatchFileTest, ReadsEveryKeyAndSkipsEmptyLines) {
       " \"top_p\": 0.9, \"seed\": 18446744073709551615, \"stop\": [\"\\n\"], \"stop_token_ids\": "
       "[2],"
       " \"ignore_eos\": true, \"include_stop\": true, \"parse_special_tokens\": true, "
-      "\"request_id\": \"r\"}\n"
+      "\"request_id\": \"r\", \"min_p\": 0.1, \"repetition_penalty\": 1.5, "
+      "\"presence_penalty\": -1, \"frequency_penalty\": 0.25, \"logit_bias\": {\"7\": -100, "
+      "\"3\": 0.5}, \"n\": 2, \"min_tokens\": 4, \"logprobs\": 0, \"prompt_logprobs\": 1, "
+      "\"priority\": \"high\", \"cache_salt\": \"s\"}\n"
       "\n"
       "{\"prompt_token_ids\": [1, 2, 3]}\n");
   ASSERT_TRUE(requests.ok()) << requests.status();
@@ -41,6 +44,20 @@ TEST(BatchFileTest, ReadsEveryKeyAndSkipsEmptyLines) {
   EXPECT_THAT(first.stop_token_ids, ElementsAre(2));
   EXPECT_TRUE(first.ignore_eos && first.include_stop && first.parse_special_tokens);
   EXPECT_EQ(first.request_id, "r");
+  EXPECT_EQ(first.min_p, 0.1f);
+  EXPECT_EQ(first.repetition_penalty, 1.5f);
+  EXPECT_EQ(first.presence_penalty, -1.0f);
+  EXPECT_EQ(first.frequency_penalty, 0.25f);
+  ASSERT_EQ(first.logit_bias.size(), 2u);
+  EXPECT_EQ(first.logit_bias[0].token_id, 3);
+  EXPECT_EQ(first.logit_bias[0].bias, 0.5f);
+  EXPECT_EQ(first.logit_bias[1].token_id, 7);
+  EXPECT_EQ(first.n, 2);
+  EXPECT_EQ(first.min_tokens, 4);
+  EXPECT_EQ(first.logprobs, 0);
+  EXPECT_EQ(first.prompt_logprobs, 1);
+  EXPECT_EQ(first.priority, client::Priority::kHigh);
+  EXPECT_EQ(first.cache_salt, "s");
   EXPECT_THAT(requests->back().prompt_token_ids, ElementsAre(1, 2, 3));
 }
 
@@ -55,6 +72,9 @@ TEST(BatchFileTest, NamesLineAndKeyOfAFault) {
         Case{"{\"promt\": \"a\"}", "promt", "line 2: unknown key \"promt\""},
         Case{"{\"max_tokens\": 1.5}", "max_tokens", "line 2: \"max_tokens\" has the wrong type"},
         Case{"{\"max_tokens\": 4294967296}", "max_tokens", "out of range"},
+        Case{"{\"priority\": \"urgent\"}", "priority", "wrong type"},
+        Case{"{\"logit_bias\": {\"x\": 1}}", "logit_bias", "wrong type"},
+        Case{"{\"logit_bias\": {\"1\": \"2\"}}", "logit_bias", "wrong type"},
         Case{"{\"stop\": \"x\"}", "stop", "wrong type"}}) {
     auto requests = Read(std::string("{\"prompt\": \"ok\"}\n") + c.line + "\n");
     ASSERT_EQ(requests.status().code(), absl::StatusCode::kInvalidArgument) << c.line;

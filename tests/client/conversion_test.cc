@@ -37,7 +37,7 @@ TEST(ConversionTest, FoldsAStreamIntoOneAnswer) {
   event.mutable_delta()->set_text("lo");
   event.mutable_delta()->set_token_ids(0, 2);
   EXPECT_EQ(Fold(event, &answer), "lo");
-  event.mutable_finished()->set_finish_reason(v1::FINISH_REASON_LENGTH);
+  event.mutable_finished()->add_choices()->set_finish_reason(v1::FINISH_REASON_LENGTH);
   event.mutable_finished()->mutable_usage()->set_generated_tokens(2);
   Fold(event, &answer);
   EXPECT_EQ(answer.adapter, "a");
@@ -45,6 +45,89 @@ TEST(ConversionTest, FoldsAStreamIntoOneAnswer) {
   EXPECT_THAT(answer.token_ids, ElementsAre(1, 2));
   EXPECT_EQ(answer.finish_reason, "length");
   EXPECT_EQ(answer.generated_tokens, 2);
+}
+
+TEST(ConversionTest, ChoicesAreFoldedApart) {
+  Answer answer;
+  v1::GenerateResponse event;
+  for (const auto& [choice, text] : {std::pair{1, "A"}, {0, "a"}, {1, "B"}}) {
+    event.mutable_delta()->set_choice_index(choice);
+    event.mutable_delta()->set_text(text);
+    EXPECT_EQ(Fold(event, &answer), text);
+  }
+  for (const int32_t index : {0, 1}) {
+    v1::Choice* const choice = event.mutable_finished()->add_choices();
+    choice->set_index(index);
+    choice->set_finish_reason(index == 0 ? v1::FINISH_REASON_LENGTH : v1::FINISH_REASON_STOP_TOKEN);
+  }
+  Fold(event, &answer);
+  EXPECT_EQ(answer.text, "a");
+  EXPECT_EQ(answer.finish_reason, "length");
+  ASSERT_EQ(answer.more_choices.size(), 1u);
+  EXPECT_EQ(answer.more_choices[0].text, "AB");
+  EXPECT_EQ(answer.more_choices[0].finish_reason, "stop_token");
+}
+
+TEST(ConversionTest, AChoiceThatNoServerWouldSendIsDropped) {
+  Answer answer;
+  v1::GenerateResponse event;
+  event.mutable_delta()->set_text("x");
+  for (const int32_t index : {-1, 1024, 2147483647}) {
+    event.mutable_delta()->set_choice_index(index);
+    EXPECT_EQ(Fold(event, &answer), "");
+  }
+  EXPECT_TRUE(answer.more_choices.empty());
+}
+
+TEST(ConversionTest, LogprobsArriveWithTheirTokens) {
+  Answer answer;
+  v1::GenerateResponse event;
+  v1::TokenLogprobs told;
+  told.set_token_id(5);
+  told.set_logprob(-0.5f);
+  told.add_top()->set_token_id(6);
+  *event.mutable_started()->add_prompt_logprobs() = told;
+  Fold(event, &answer);
+  *event.mutable_delta()->add_logprobs() = told;
+  Fold(event, &answer);
+  Fold(event, &answer);
+  for (const auto* list : {&answer.prompt_logprobs, &answer.logprobs}) {
+    ASSERT_FALSE(list->empty());
+    EXPECT_EQ(list->back().token.token_id, 5);
+    EXPECT_EQ(list->back().token.logprob, -0.5f);
+    ASSERT_EQ(list->back().top.size(), 1u);
+    EXPECT_EQ(list->back().top[0].token_id, 6);
+  }
+  EXPECT_EQ(answer.logprobs.size(), 2u);
+}
+
+TEST(ConversionTest, EveryOptionIsSent) {
+  GenerateOptions options;
+  options.min_p = 0.1f;
+  options.repetition_penalty = 1.5f;
+  options.presence_penalty = -1.0f;
+  options.frequency_penalty = 0.25f;
+  options.logit_bias = {{7, -100.0f}};
+  options.n = 3;
+  options.min_tokens = 4;
+  options.logprobs = 0;
+  options.prompt_logprobs = 2;
+  options.priority = Priority::kLow;
+  options.cache_salt = "s";
+  const v1::GenerateRequest request = ToProto(options);
+  EXPECT_EQ(request.sampling().min_p(), 0.1f);
+  EXPECT_EQ(request.sampling().repetition_penalty(), 1.5f);
+  EXPECT_EQ(request.sampling().presence_penalty(), -1.0f);
+  EXPECT_EQ(request.sampling().frequency_penalty(), 0.25f);
+  ASSERT_EQ(request.sampling().logit_bias_size(), 1);
+  EXPECT_EQ(request.sampling().logit_bias(0).token_id(), 7);
+  EXPECT_EQ(request.sampling().logit_bias(0).bias(), -100.0f);
+  EXPECT_EQ(request.sampling().n(), 3);
+  EXPECT_EQ(request.stop().min_tokens(), 4);
+  EXPECT_TRUE(request.output().has_logprobs());
+  EXPECT_EQ(request.output().prompt_logprobs(), 2);
+  EXPECT_EQ(request.priority(), v1::PRIORITY_LOW);
+  EXPECT_EQ(request.cache_salt(), "s");
 }
 
 TEST(ConversionTest, ReadsErrorDetailsByTheirGoogleNames) {

@@ -60,9 +60,19 @@ class PythonClientTest(unittest.TestCase):
         self.assertEqual(self.client.model().architecture, "LlamaForCausalLM")
         self.assertEqual(self.client.tokenize("The capital of France is"), [504, 3575, 282, 4649, 314])
 
+    def test_bias_changes_what_is_chosen(self):
+        prompt = "The capital of France is"
+        plain = self.client.complete(prompt, max_tokens=2)
+        other = self.client.complete(prompt, max_tokens=2, logit_bias={plain.token_ids[0]: -100})
+        self.assertNotEqual(other.token_ids[0], plain.token_ids[0])
+
     def test_unknown_options_are_refused_here(self):
         with self.assertRaises(TypeError):
             self.client.complete("x", max_token=1)
+        with self.assertRaises(TypeError):
+            self.client.complete("x", priority="urgent")
+        with self.assertRaises(TypeError):
+            list(self.client.generate("x", n=2))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,6 @@
         for piece in client.generate("Word: lovely\\nSentiment:", adapter="sentiment"):
             print(piece, end="")
 """
-from lamella.client import Adapter, Answer, Client, LamellaError, Model
+from lamella.client import Adapter, Answer, Choice, Client, LamellaError, Model, TokenLogprob, TokenLogprobs
 
-__all__ = ["Adapter", "Answer", "Client", "LamellaError", "Model"]
+__all__ = ["Adapter", "Answer", "Choice", "Client", "LamellaError", "Model", "TokenLogprob", "TokenLogprobs"]

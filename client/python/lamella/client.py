@@ -44,17 +44,47 @@ class LamellaError(Exception):
                 self.retry_after = delay.seconds + delay.nanos / 1e9
 
 
+@dataclass(frozen=True)
+class TokenLogprob:
+    """A token and the natural logarithm of its probability, of the model's own distribution."""
+
+    token_id: int
+    logprob: float
+
+
+@dataclass(frozen=True)
+class TokenLogprobs:
+    """A token of a text, and the likeliest tokens in its place, likeliest first."""
+
+    token: TokenLogprob
+    top: List[TokenLogprob]
+
+
 @dataclass
-class Answer:
-    """A whole answer. adapter_version is 64 hex digits, or "" for the base model."""
+class Choice:
+    """One answer to a prompt. logprobs are those of token_ids, if asked for."""
 
     text: str = ""
     token_ids: List[int] = field(default_factory=list)
     finish_reason: str = ""  # "stop_token", "stop_string" or "length"
+    logprobs: List[TokenLogprobs] = field(default_factory=list)
+
+
+@dataclass
+class Answer(Choice):
+    """The first choice, and what is true of all. adapter_version is 64 hex digits, or "" for the base model.
+
+    more_choices: the second choice and later ones, with n > 1. prompt_logprobs: of the second token of the
+    prompt and later ones, if asked for.
+    """
+
+    more_choices: List[Choice] = field(default_factory=list)
+    prompt_logprobs: List[TokenLogprobs] = field(default_factory=list)
     adapter: str = ""
     adapter_version: str = ""
     seed: int = 0
     prompt_tokens: int = 0
+    cached_tokens: int = 0
     generated_tokens: int = 0
 
 
@@ -105,9 +135,13 @@ class Client:
     def generate(self, prompt: Prompt, *, adapter: str = "", **options: object) -> Iterator[str]:
         """Yields the answer's text piece by piece. Leaving the loop early cancels the request.
 
-        prompt: text, or token ids. options: max_tokens, temperature, top_k, top_p, seed, stop (list of
-        strings), stop_token_ids, ignore_eos, include_stop, parse_special_tokens, request_id. Raises LamellaError.
+        prompt: text, or token ids. options: max_tokens, min_tokens, temperature, top_k, top_p, min_p,
+        repetition_penalty, presence_penalty, frequency_penalty, logit_bias (token id to bias), seed, stop (list of
+        strings), stop_token_ids, ignore_eos, include_stop, priority ("low", "normal" or "high"), cache_salt,
+        parse_special_tokens, request_id. Raises LamellaError.
         """
+        if options.get("n", 1) != 1:
+            raise TypeError("generate() yields the text of one choice; complete() takes n")
         call = self._stub.Generate(_request(prompt, adapter, options), timeout=self._timeout)
         try:
             for response in call:
@@ -119,7 +153,9 @@ class Client:
             call.cancel()
 
     def complete(self, prompt: Prompt, *, adapter: str = "", **options: object) -> Answer:
-        """The whole answer at once; takes what generate takes. Raises LamellaError."""
+        """The whole answer at once. Takes what generate takes, and: n (choices), logprobs and prompt_logprobs
+        (alternatives to tell of beside each token; 0 tells of the tokens alone). Raises LamellaError.
+        """
         request = _request(prompt, adapter, options)
         request.output.final_only = True
         request.output.token_ids = True
@@ -130,11 +166,11 @@ class Client:
         except grpc.RpcError as error:
             raise LamellaError(error) from None
         assert finished is not None
-        return Answer(text=finished.text, token_ids=list(finished.token_ids),
-                      finish_reason=_short(pb.FinishReason, finished.finish_reason, "FINISH_REASON_"),
+        first, *more = [_choice(choice) for choice in finished.choices]
+        return Answer(**vars(first), more_choices=more, prompt_logprobs=_logprobs(finished.started.prompt_logprobs),
                       adapter=finished.started.adapter, adapter_version=finished.started.adapter_version,
                       seed=finished.started.seed, prompt_tokens=finished.usage.prompt_tokens,
-                      generated_tokens=finished.usage.generated_tokens)
+                      cached_tokens=finished.usage.cached_tokens, generated_tokens=finished.usage.generated_tokens)
 
     def model(self) -> Model:
         """The base model that is served. Raises LamellaError."""
@@ -170,8 +206,22 @@ def _short(enum, value: int, prefix: str) -> str:
     return enum.Name(value)[len(prefix):].lower()
 
 
-_SAMPLING = ("temperature", "top_k", "top_p", "seed")
-_TOP = ("parse_special_tokens", "request_id")
+def _logprobs(tokens) -> List[TokenLogprobs]:
+    return [TokenLogprobs(TokenLogprob(t.token_id, t.logprob), [TokenLogprob(a.token_id, a.logprob) for a in t.top])
+            for t in tokens]
+
+
+def _choice(choice: pb.Choice) -> Choice:
+    return Choice(choice.text, list(choice.token_ids), _short(pb.FinishReason, choice.finish_reason, "FINISH_REASON_"),
+                  _logprobs(choice.logprobs))
+
+
+_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
+             "seed", "n")
+_STOP = ("max_tokens", "min_tokens", "ignore_eos", "include_stop")
+_OUTPUT = ("logprobs", "prompt_logprobs")
+_TOP = ("parse_special_tokens", "request_id", "cache_salt")
+_PRIORITIES = {"low": pb.PRIORITY_LOW, "normal": pb.PRIORITY_NORMAL, "high": pb.PRIORITY_HIGH}
 
 
 def _request(prompt: Prompt, adapter: str, options: dict) -> pb.GenerateRequest:
@@ -185,8 +235,17 @@ def _request(prompt: Prompt, adapter: str, options: dict) -> pb.GenerateRequest:
             setattr(request.sampling, name, value)
         elif name in _TOP:
             setattr(request, name, value)
-        elif name in ("max_tokens", "ignore_eos", "include_stop"):
+        elif name in _STOP:
             setattr(request.stop, name, value)
+        elif name in _OUTPUT:
+            setattr(request.output, name, value)
+        elif name == "priority":
+            if value not in _PRIORITIES:
+                raise TypeError(f"priority is one of {', '.join(_PRIORITIES)}")
+            request.priority = _PRIORITIES[value]
+        elif name == "logit_bias":
+            for token_id, bias in value.items():
+                request.sampling.logit_bias.add(token_id=token_id, bias=bias)
         elif name == "stop":
             if isinstance(value, str):
                 raise TypeError("stop is a list of strings, not one string")
