@@ -37,7 +37,7 @@ DurableAdapterStore::~DurableAdapterStore() = default;
 
 absl::StatusOr<std::unique_ptr<DurableAdapterStore>> DurableAdapterStore::Open(
     const DurableStoreOptions& options, const BaseSpec& base, const Clock* clock) {
-  RETURN_IF_ERROR(MakeFolder(FileOps::System(), options.dir));
+  RETURN_IF_ERROR(MakeFolder(options.dir));
   ASSIGN_OR_RETURN(std::unique_ptr<StoreLock> lock, StoreLock::Take(options.dir));
   ASSIGN_OR_RETURN(StorePorts ports, OpenPorts(options.dir));
   ASSIGN_OR_RETURN(auto store, OpenOn(std::move(ports), options, base, clock));

@@ -2,14 +2,17 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "adapters_store/file_ops.h"
 #include "common/base/error.h"
 #include "common/base/fail_point.h"
 #include "common/base/reasons.h"
@@ -52,13 +55,13 @@ class LocalBlobStore::Writer final : public BlobWriter {
   Writer(LocalBlobStore* store, std::string path, int fd)
       : store_(store), path_(std::move(path)), fd_(fd) {}
   ~Writer() override {
-    if (fd_ >= 0) store_->ops_->Close(fd_);
-    if (!published_) store_->ops_->Unlink(path_);
+    if (fd_ >= 0) close(fd_);
+    if (!published_) unlink(path_.c_str());
   }
 
   absl::Status Append(std::span<const std::byte> bytes) override {
     while (!bytes.empty()) {
-      const ssize_t n = store_->ops_->Write(fd_, bytes.data(), bytes.size());
+      const ssize_t n = write(fd_, bytes.data(), bytes.size());
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0) return FileError("write a blob", n < 0 ? errno : EIO);
       bytes = bytes.subspan(static_cast<size_t>(n));
@@ -67,8 +70,8 @@ class LocalBlobStore::Writer final : public BlobWriter {
   }
 
   absl::Status Seal() override {
-    if (store_->ops_->Fsync(fd_) != 0) return FileError("make a blob durable", errno);
-    if (store_->ops_->Close(std::exchange(fd_, -1)) != 0) return FileError("close a blob", errno);
+    if (fsync(fd_) != 0) return FileError("make a blob durable", errno);
+    if (close(std::exchange(fd_, -1)) != 0) return FileError("close a blob", errno);
     FailPoint("store.blob.sealed");
     return absl::OkStatus();
   }
@@ -76,12 +79,12 @@ class LocalBlobStore::Writer final : public BlobWriter {
   absl::Status Publish(const BlobKey& key) override {
     RETURN_IF_ERROR(store_->MakeShard(key));
     FailPoint("store.blob.before_rename");
-    if (store_->ops_->Rename(path_, store_->PathOf(key)) != 0) {
+    if (rename(path_.c_str(), store_->PathOf(key).c_str()) != 0) {
       return FileError("name a blob", errno);
     }
     published_ = true;
     FailPoint("store.blob.renamed");
-    return SyncFolder(store_->ops_, store_->ShardOf(key));
+    return SyncFolder(store_->ShardOf(key));
   }
 
  private:
@@ -91,16 +94,15 @@ class LocalBlobStore::Writer final : public BlobWriter {
   bool published_ = false;
 };
 
-LocalBlobStore::LocalBlobStore(const std::string& dir, FileOps* ops)
-    : tmp_(dir + "/tmp"), blobs_(dir + "/blobs"), ops_(ops) {}
+LocalBlobStore::LocalBlobStore(const std::string& dir)
+    : tmp_(dir + "/tmp"), blobs_(dir + "/blobs") {}
 
-absl::StatusOr<std::unique_ptr<LocalBlobStore>> LocalBlobStore::Open(const std::string& dir,
-                                                                     FileOps* ops) {
-  std::unique_ptr<LocalBlobStore> store(new LocalBlobStore(dir, ops));
-  RETURN_IF_ERROR(MakeFolder(ops, store->tmp_));
-  RETURN_IF_ERROR(MakeFolder(ops, store->blobs_));
+absl::StatusOr<std::unique_ptr<LocalBlobStore>> LocalBlobStore::Open(const std::string& dir) {
+  std::unique_ptr<LocalBlobStore> store(new LocalBlobStore(dir));
+  RETURN_IF_ERROR(MakeFolder(store->tmp_));
+  RETURN_IF_ERROR(MakeFolder(store->blobs_));
   for (const std::string& name : SortedNames(store->tmp_)) {
-    if (ops->Unlink(store->tmp_ + "/" + name) != 0) {
+    if (unlink((store->tmp_ + "/" + name).c_str()) != 0) {
       return FileError("remove a temporary file", errno);
     }
   }
@@ -120,13 +122,13 @@ absl::Status LocalBlobStore::MakeShard(const BlobKey& key) const {
   const std::string shard = ShardOf(key);
   std::error_code ignored;
   if (fs::is_directory(shard, ignored)) return absl::OkStatus();
-  RETURN_IF_ERROR(MakeFolder(ops_, shard.substr(0, shard.find_last_of('/'))));
-  return MakeFolder(ops_, shard);
+  RETURN_IF_ERROR(MakeFolder(shard.substr(0, shard.find_last_of('/'))));
+  return MakeFolder(shard);
 }
 
 absl::StatusOr<std::unique_ptr<BlobWriter>> LocalBlobStore::Begin() {
   std::string path = absl::StrCat(tmp_, "/", next_.fetch_add(1));
-  const int fd = ops_->Open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  const int fd = open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return FileError("make a temporary file", errno);
   return std::make_unique<Writer>(this, std::move(path), fd);
 }
@@ -147,7 +149,7 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> LocalBlobStore::Read(const Blo
 absl::StatusOr<std::shared_ptr<const MappedFile>> LocalBlobStore::ReadFrom(const std::string& dir,
                                                                            const BlobKey& key,
                                                                            uint64_t max_bytes) {
-  return LocalBlobStore(dir, FileOps::System()).Read(key, max_bytes);
+  return LocalBlobStore(dir).Read(key, max_bytes);
 }
 
 absl::StatusOr<uint64_t> LocalBlobStore::Size(const BlobKey& key) const {
@@ -160,7 +162,7 @@ absl::StatusOr<uint64_t> LocalBlobStore::Size(const BlobKey& key) const {
 }
 
 absl::Status LocalBlobStore::Delete(const BlobKey& key) {
-  if (ops_->Unlink(PathOf(key)) != 0 && errno != ENOENT) return FileError("delete a blob", errno);
+  if (unlink(PathOf(key).c_str()) != 0 && errno != ENOENT) return FileError("delete a blob", errno);
   return absl::OkStatus();
 }
 

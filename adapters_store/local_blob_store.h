@@ -12,15 +12,13 @@
 #include <vector>
 
 #include "adapters_store/blob_store.h"
-#include "adapters_store/file_ops.h"
 
 namespace lamella {
 
 class LocalBlobStore final : public BlobStore {
  public:
-  // Makes the folders and empties tmp/. `dir` exists. `ops` is borrowed.
-  static absl::StatusOr<std::unique_ptr<LocalBlobStore>> Open(const std::string& dir,
-                                                              FileOps* ops = FileOps::System());
+  // Makes the folders and empties tmp/. `dir` exists.
+  static absl::StatusOr<std::unique_ptr<LocalBlobStore>> Open(const std::string& dir);
 
   // As Read, from a store that another process may have open.
   static absl::StatusOr<std::shared_ptr<const MappedFile>> ReadFrom(const std::string& dir,
@@ -36,14 +34,13 @@ class LocalBlobStore final : public BlobStore {
 
  private:
   class Writer;
-  LocalBlobStore(const std::string& dir, FileOps* ops);
+  explicit LocalBlobStore(const std::string& dir);
   std::string ShardOf(const BlobKey& key) const;
   std::string PathOf(const BlobKey& key) const;
   absl::Status MakeShard(const BlobKey& key) const;
 
   const std::string tmp_;
   const std::string blobs_;
-  FileOps* const ops_;
   std::atomic<uint64_t> next_ = 0;
 };
 

@@ -51,7 +51,7 @@ absl::Status BackupStore(const std::string& store_dir, const std::string& dir) {
     return MakeError(absl::StatusCode::kNotFound, reasons::kMissingFile, "store_dir",
                      "there is no store in this folder");
   }
-  RETURN_IF_ERROR(MakeFolder(FileOps::System(), dir));
+  RETURN_IF_ERROR(MakeFolder(dir));
   {
     ASSIGN_OR_RETURN(const SqliteDatabase db,
                      SqliteDatabase::Open(store_dir + kCatalogueFile, true, ""));
@@ -68,7 +68,7 @@ absl::Status BackupStore(const std::string& store_dir, const std::string& dir) {
     more = page.size() == kPage;
     if (!page.empty()) last = page.back();
   }
-  return SyncFolder(FileOps::System(), dir);
+  return SyncFolder(dir);
 }
 
 }  // namespace lamella
