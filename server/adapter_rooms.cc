@@ -10,6 +10,7 @@
 #include "common/base/error.h"
 #include "common/base/logging.h"
 #include "common/base/mutex.h"
+#include "common/base/reasons.h"
 #include "common/base/status_macros.h"
 #include "server/lora/store_catalogue.h"
 
@@ -120,6 +121,7 @@ absl::Status AdapterRooms::BuildManager(const AdapterOptions& options) {
   manager_options.capacity_bytes = static_cast<size_t>(options.cache_bytes);
   ASSIGN_OR_RETURN(manager_, AdapterManager::Create(manager_options, loader_.get(), deps_.clock,
                                                     *deps_.metrics));
+  RETURN_IF_ERROR(LimitTenants());
   manager_->SetResidencyListener([this](const AdapterRef& ref, Residency residency) {
     if (crashes_ != nullptr && residency != Residency::kDisk) {
       crashes_->NoteLoad(ref.tenant, ref.version);
@@ -127,6 +129,21 @@ absl::Status AdapterRooms::BuildManager(const AdapterOptions& options) {
     watch_.Publish({ChangeKind::kChanged, ref.tenant, ref.name, ref.version});
   });
   catalogue_ = std::make_unique<StoreCatalogue>(store_.get(), manager_.get());
+  return absl::OkStatus();
+}
+
+absl::Status AdapterRooms::LimitTenants() {
+  for (const auto& [tenant, limits] : deps_.authenticator->tenants().all()) {
+    GroupLimits group{.floor_bytes = static_cast<size_t>(limits.resident_floor_bytes)};
+    if (limits.resident_ceiling_bytes > 0) {
+      group.ceiling_bytes = static_cast<size_t>(limits.resident_ceiling_bytes);
+    }
+    const absl::Status status = manager_->SetTenantLimits(tenant, group);
+    if (status.ok()) continue;
+    const std::string field = absl::StrCat("tenants.", tenant, ".resident_floor");
+    return MakeError(status.code(), reasons::kInvalidCredentials, field,
+                     absl::StrCat("--credentials: ", field, ": ", status.message()));
+  }
   return absl::OkStatus();
 }
 

@@ -75,6 +75,8 @@ class AdapterRooms {
   absl::Status OpenStore(const AdapterOptions& options);
   absl::Status LeaveOutWhatCrashes(const std::string& store_dir);
   absl::Status BuildManager(const AdapterOptions& options);
+  // What the credentials file says of tenants' adapters in memory.
+  absl::Status LimitTenants();
   void JoinStore();
   void OnStoreChange(const StoreChange& change);
   void LoadPinned();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <iterator>
 #include <set>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "adapters_store/adapter_id.h"
+#include "common/base/byte_size.h"
 #include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "common/base/status_macros.h"
@@ -22,7 +24,10 @@ namespace {
 
 constexpr size_t kMaxFileBytes = size_t{1} << 20;
 constexpr size_t kMaxCredentials = 4096;
+constexpr size_t kMaxTenants = 4096;
 constexpr size_t kMaxKeyBytes = 1024;
+constexpr double kMinWeight = 0.01;
+constexpr double kMaxWeight = 1000;
 constexpr std::string_view kScheme = "Bearer ";
 
 constexpr std::array<std::pair<std::string_view, Role>, 3> kRoleWords = {
@@ -91,6 +96,75 @@ absl::StatusOr<std::string> ReadSha256(const std::string& where, const JsonValue
   return Bad(where + ".sha256", "must be 64 lowercase hex digits");  // it may be a key: not shown
 }
 
+// A whole number of at least 0, or 0 where there is none.
+absl::StatusOr<int64_t> ReadCount(const std::string& where, const JsonValue& entry, const char* key,
+                                  int64_t most) {
+  const auto count = entry.GetIntOr(key, 0);
+  if (!count.ok()) return Bad(where, count.status());
+  if (*count >= 0 && *count <= most) return *count;
+  return Bad(absl::StrCat(where, ".", key), absl::StrCat("must be 0 to ", most, ", got ", *count));
+}
+
+// Bytes as people write them, or 0 where there is nothing.
+absl::StatusOr<int64_t> ReadBytes(const std::string& where, const JsonValue& entry,
+                                  const char* key) {
+  const auto text = entry.GetStringOr(key, "0");
+  if (!text.ok()) return Bad(where, text.status());
+  if (const auto bytes = ParseByteSize(*text)) return *bytes;
+  return Bad(
+      absl::StrCat(where, ".", key),
+      absl::StrCat("must be a number of bytes such as \"512MiB\", got ", QuoteForMessage(*text)));
+}
+
+absl::StatusOr<TenantLimits> ReadLimits(const std::string& where, const JsonValue& entry) {
+  RETURN_IF_ERROR(CheckKeys(where, entry,
+                            {"weight", "max_in_flight", "max_queued_tokens", "tokens_per_minute",
+                             "resident_floor", "resident_ceiling"}));
+  TenantLimits limits;
+  const auto weight = entry.GetDoubleOr("weight", limits.weight);
+  if (!weight.ok()) return Bad(where, weight.status());
+  if (!(*weight >= kMinWeight && *weight <= kMaxWeight)) {
+    return Bad(where + ".weight",
+               absl::StrCat("must be ", kMinWeight, " to ", kMaxWeight, ", got ", *weight));
+  }
+  limits.weight = *weight;
+  ASSIGN_OR_RETURN(const int64_t in_flight, ReadCount(where, entry, "max_in_flight", INT32_MAX));
+  limits.max_in_flight = static_cast<int32_t>(in_flight);
+  ASSIGN_OR_RETURN(limits.max_queued_tokens,
+                   ReadCount(where, entry, "max_queued_tokens", INT64_MAX));
+  ASSIGN_OR_RETURN(limits.tokens_per_minute,
+                   ReadCount(where, entry, "tokens_per_minute", INT64_MAX));
+  ASSIGN_OR_RETURN(limits.resident_floor_bytes, ReadBytes(where, entry, "resident_floor"));
+  ASSIGN_OR_RETURN(limits.resident_ceiling_bytes, ReadBytes(where, entry, "resident_ceiling"));
+  if (limits.resident_ceiling_bytes != 0 &&
+      limits.resident_floor_bytes > limits.resident_ceiling_bytes) {
+    return Bad(where + ".resident_floor",
+               absl::StrCat("must be at most resident_ceiling, ",
+                            FormatByteSize(limits.resident_ceiling_bytes), ", got ",
+                            FormatByteSize(limits.resident_floor_bytes)));
+  }
+  return limits;
+}
+
+absl::StatusOr<TenantTable> ReadTenants(const JsonValue& root) {
+  if (root.Find("tenants") == nullptr) return TenantTable();
+  const auto entries = root.GetObject("tenants");
+  if (!entries.ok()) return Bad("file", entries.status());
+  if ((*entries)->size() > kMaxTenants) {
+    return Bad("tenants", absl::StrCat("at most ", kMaxTenants, ", got ", (*entries)->size()));
+  }
+  TenantTable::Map tenants;
+  for (const auto& [tenant, entry] : **entries) {
+    if (!IsValidResourceId(tenant)) {
+      return Bad("tenants",
+                 absl::StrCat("a name must be up to 64 characters of a-z 0-9 . _ -, got ",
+                              QuoteForMessage(tenant)));
+    }
+    ASSIGN_OR_RETURN(tenants[tenant], ReadLimits("tenants." + tenant, entry));
+  }
+  return TenantTable(std::move(tenants));
+}
+
 }  // namespace
 
 std::optional<Role> RoleOf(std::string_view word) {
@@ -116,7 +190,7 @@ Authenticator Authenticator::Everyone(std::string_view tenant) {
 absl::StatusOr<Authenticator> Authenticator::FromJson(std::string_view text) {
   const auto root = ParseStrictJson(text, {.max_bytes = kMaxFileBytes});
   if (!root.ok()) return Bad("file", std::string(root.status().message()));
-  RETURN_IF_ERROR(CheckKeys("file", *root, {"credentials"}));
+  RETURN_IF_ERROR(CheckKeys("file", *root, {"credentials", "tenants"}));
   const auto entries = root->GetArray("credentials");
   if (!entries.ok()) return Bad("file", entries.status());
   if ((*entries)->size() > kMaxCredentials) {
@@ -124,6 +198,7 @@ absl::StatusOr<Authenticator> Authenticator::FromJson(std::string_view text) {
                absl::StrCat("at most ", kMaxCredentials, ", got ", (*entries)->size()));
   }
   Authenticator authenticator;
+  ASSIGN_OR_RETURN(authenticator.tenants_, ReadTenants(*root));
   std::set<std::string> names;
   std::set<std::string> digests;
   for (const JsonValue& entry : **entries) {

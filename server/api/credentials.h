@@ -1,5 +1,6 @@
-// Who calls: from the key in a call's metadata to a name, a tenant and roles. Reads the credentials
-// file (docs/credentials.md) and nothing else; what a role may do is authorization.h's. Immutable
+// Who calls: from the key in a call's metadata to a name, a tenant and roles, and what the tenants
+// may take. Reads the credentials file (docs/credentials.md) and nothing else; what a role may do is
+// authorization.h's, who holds tenants to their limits the engine and the adapter manager. Immutable
 // after construction, so thread-safe.
 #pragma once
 
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "server/api/tenant_table.h"
 
 namespace lamella {
 
@@ -50,7 +52,7 @@ struct Caller {
 
 class Authenticator {
  public:
-  // Whoever calls is `tenant` and may do everything.
+  // Whoever calls is `tenant` and may do everything; no tenant has limits of its own.
   static Authenticator Everyone(std::string_view tenant);
 
   // INVALID_ARGUMENT (INVALID_CREDENTIALS) that names the entry and what is wrong with it.
@@ -62,6 +64,8 @@ class Authenticator {
   // "Bearer KEY" with a known key. Compares with every credential, each in constant time.
   absl::StatusOr<Caller> Authenticate(std::optional<std::string_view> authorization) const;
 
+  const TenantTable& tenants() const { return tenants_; }
+
  private:
   struct Credential {
     std::string sha256;
@@ -71,6 +75,7 @@ class Authenticator {
 
   std::optional<Caller> everyone_;
   std::vector<Credential> credentials_;
+  TenantTable tenants_;
 };
 
 }  // namespace lamella

@@ -15,10 +15,10 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
+#include "common/base/byte_size.h"
 #include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "common/base/status_macros.h"
-#include "server/config/byte_size.h"
 
 namespace lamella {
 namespace {

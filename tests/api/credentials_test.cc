@@ -115,5 +115,70 @@ TEST(AuthenticatorTest, ReadsAFileAndNamesNoPath) {
   EXPECT_TRUE(IsInvalid(large, reasons::kInvalidCredentials, "file"));
 }
 
+std::string Tenants(const std::string& tenants) {
+  return R"({"credentials":[],"tenants":)" + tenants + "}";
+}
+
+TEST(TenantTableTest, TheFileSaysWhatTenantsMayTake) {
+  const auto authenticator = Authenticator::FromJson(Tenants(
+      R"({"anna":{"weight":2.5,"max_in_flight":3,"max_queued_tokens":4000,"tokens_per_minute":50000,)"
+      R"("resident_floor":"1MiB","resident_ceiling":"2G"},"bert":{}})"));
+  ASSERT_TRUE(IsOk(authenticator));
+  const TenantDirectory& tenants = authenticator->tenants();
+  EXPECT_EQ(tenants.LimitsOf("anna"), (TenantLimits{.weight = 2.5,
+                                                    .max_in_flight = 3,
+                                                    .max_queued_tokens = 4000,
+                                                    .tokens_per_minute = 50000,
+                                                    .resident_floor_bytes = 1 << 20,
+                                                    .resident_ceiling_bytes = int64_t{2} << 30}));
+  EXPECT_EQ(tenants.LimitsOf("bert"), TenantLimits());
+  EXPECT_EQ(tenants.LimitsOf("carl"), TenantLimits());
+}
+
+TEST(TenantTableTest, WithoutASectionOrAFileEveryoneHasTheDefaults) {
+  const auto authenticator = Authenticator::FromJson(R"({"credentials":[]})");
+  ASSERT_TRUE(IsOk(authenticator));
+  EXPECT_TRUE(authenticator->tenants().all().empty());
+  EXPECT_TRUE(Authenticator::Everyone("default").tenants().all().empty());
+}
+
+TEST(TenantTableTest, TheEndsOfRangesAreTaken) {
+  for (const char* entry :
+       {R"({"weight":0.01})", R"({"weight":1000})", R"({"max_in_flight":0})",
+        R"({"max_in_flight":2147483647})", R"({"resident_ceiling":"0"})",
+        R"({"resident_floor":"1","resident_ceiling":"1"})", R"({"resident_floor":"1"})"}) {
+    EXPECT_TRUE(IsOk(Authenticator::FromJson(Tenants(std::string(R"({"anna":)") + entry + "}"))))
+        << entry;
+  }
+}
+
+TEST(TenantTableTest, BadLimitsAreRefusedByTenantAndKey) {
+  const auto refused = [](const std::string& tenants, const std::string& field,
+                          const std::string& part) {
+    EXPECT_TRUE(IsInvalid(Authenticator::FromJson(Tenants(tenants)), reasons::kInvalidCredentials,
+                          field, part))
+        << tenants;
+  };
+  refused("[]", "file.tenants", "");
+  refused("null", "file.tenants", "");
+  refused(R"({"Anna":{}})", "tenants", "got \"Anna\"");
+  refused(R"({"anna":1})", "tenants.anna", "must be an object");
+  refused(R"({"anna":{"wieght":1}})", "tenants.anna", "unknown key \"wieght\"");
+  for (const char* weight : {"0", "0.009", "1000.5", "-1"}) {
+    refused(std::string(R"({"anna":{"weight":)") + weight + "}}", "tenants.anna.weight",
+            "must be 0.01 to 1000");
+  }
+  refused(R"({"anna":{"weight":"2"}})", "tenants.anna.weight", "");
+  refused(R"({"anna":{"max_in_flight":-1}})", "tenants.anna.max_in_flight", "got -1");
+  refused(R"({"anna":{"max_in_flight":2147483648}})", "tenants.anna.max_in_flight", "2147483647");
+  refused(R"({"anna":{"max_queued_tokens":1.5}})", "tenants.anna.max_queued_tokens", "");
+  refused(R"({"anna":{"tokens_per_minute":-5}})", "tenants.anna.tokens_per_minute", "got -5");
+  refused(R"({"anna":{"resident_floor":1024}})", "tenants.anna.resident_floor", "");
+  refused(R"({"anna":{"resident_floor":"lots"}})", "tenants.anna.resident_floor", "got \"lots\"");
+  refused(R"({"anna":{"resident_floor":"2K","resident_ceiling":"1K"}})",
+          "tenants.anna.resident_floor", "at most resident_ceiling, 1KiB, got 2KiB");
+  refused(R"({"anna":{},"anna":{}})", "file", "appears twice");
+}
+
 }  // namespace
 }  // namespace lamella

@@ -1,4 +1,4 @@
-#include "server/config/byte_size.h"
+#include "common/base/byte_size.h"
 
 #include <cctype>
 #include <limits>
