@@ -103,7 +103,7 @@ def uploads_and_refusals(quick):
                       heap <= 4 * CHUNK_BYTES),
             judge_time(f"header faults answered, p99 of {n['refusals']}", "<= 5 ms",
                        f"{p99:.2f} ms; {n['longest_refusal_ms']:.1f} ms for a header of "
-                       f"{n['longest_header_bytes']:,} bytes", p99 <= 5),
+                       f"{n['longest_header_bytes']:,} bytes", max(p99, n["longest_refusal_ms"]) <= 5),
             Row.judge(f"memory of a refusal, header of {n['longest_header_bytes']:,} bytes", "<= 2 x header",
                       f"{share:.2f} x", share <= 2)]
 

@@ -34,6 +34,7 @@ namespace {
 constexpr size_t kChunkBytes = 64 << 10;  // of refused files
 constexpr size_t kTensors = 420;          // of an adapter of 30 layers, seven linears
 constexpr size_t kVeryLongTensors = 5000;
+constexpr size_t kTensorBytes = 64;
 
 struct StoreReport {
   size_t file_bytes = 0;
@@ -43,7 +44,7 @@ struct StoreReport {
   size_t refusals = 0;
   std::vector<double> refusal_ms;
   size_t longest_header_bytes = 0;
-  double longest_refusal_ms = 0;
+  double longest_refusal_ms = 0;  // p99
   double refusal_heap_share = 0;  // heap over header, of the longest header
 };
 
@@ -59,9 +60,14 @@ std::string LongHeader(size_t tensors, const std::string& last) {
   for (size_t i = 0; i < tensors; ++i) {
     absl::StrAppend(&header, "\"base_model.model.layers.", i,
                     ".lora_A.weight\":{\"dtype\":\"F32\",\"shape\":[1,16],\"data_offsets\":[",
-                    64 * i, ",", 64 * (i + 1), "]},");
+                    kTensorBytes * i, ",", kTensorBytes * (i + 1), "]},");
   }
   return header + last + "}";
+}
+
+// All the data that LongHeader speaks of: nothing but its end is wrong.
+std::string LongFile(const std::string& header, size_t tensors) {
+  return testing::SafetensorsBytes(header, std::string(kTensorBytes * tensors, '\0'));
 }
 
 std::vector<BadHeader> BadHeaders() {
@@ -96,23 +102,32 @@ absl::Status Refuse(DurableAdapterStore* store, const std::string& file) {
   return absl::InternalError("a bad header was taken: " + file.substr(8, 80));
 }
 
-// Half a megabyte of header, wrong at its end.
-absl::Status MeasureVeryLong(DurableAdapterStore* store, StoreReport* report) {
-  const std::string header = LongHeader(kVeryLongTensors, "]");
-  const std::string file = testing::SafetensorsBytes(header, std::string(4096, '\0'));
-  const HeapMeter meter;
-  const absl::Time begin = absl::Now();
-  RETURN_IF_ERROR(Refuse(store, file));
-  report->longest_refusal_ms = MillisecondsSince(begin);
-  report->longest_header_bytes = header.size();
-  report->refusal_heap_share =
-      static_cast<double>(meter.peak_bytes()) / static_cast<double>(header.size());
+// Half a megabyte of header, wrong at its end in the ways that are noticed last.
+absl::Status MeasureVeryLong(DurableAdapterStore* store, int32_t times, StoreReport* report) {
+  std::vector<double> took_ms;
+  const std::string twice =
+      R"("base_model.model.layers.7.lora_A.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]})";
+  for (const std::string& last : {std::string("]"), twice}) {
+    const std::string header = LongHeader(kVeryLongTensors, last);
+    const std::string file = LongFile(header, kVeryLongTensors);
+    report->longest_header_bytes = std::max(report->longest_header_bytes, header.size());
+    for (int32_t i = 0; i < times; ++i) {
+      const HeapMeter meter;
+      const absl::Time begin = absl::Now();
+      RETURN_IF_ERROR(Refuse(store, file));
+      took_ms.push_back(MillisecondsSince(begin));
+      report->refusal_heap_share =
+          std::max(report->refusal_heap_share,
+                   static_cast<double>(meter.peak_bytes()) / static_cast<double>(header.size()));
+    }
+  }
+  report->longest_refusal_ms = Percentile(took_ms, 0.99);
   return absl::OkStatus();
 }
 
 absl::Status MeasureRefusals(DurableAdapterStore* store, int32_t times, StoreReport* report) {
   for (const BadHeader& bad : BadHeaders()) {
-    const std::string file = testing::SafetensorsBytes(bad.header, std::string(4096, '\0'));
+    const std::string file = LongFile(bad.header, kTensors);
     for (int32_t i = 0; i < times; ++i) {
       const absl::Time begin = absl::Now();
       RETURN_IF_ERROR(Refuse(store, file));
@@ -120,7 +135,7 @@ absl::Status MeasureRefusals(DurableAdapterStore* store, int32_t times, StoreRep
     }
   }
   report->refusals = report->refusal_ms.size();
-  return MeasureVeryLong(store, report);
+  return MeasureVeryLong(store, times, report);
 }
 
 absl::StatusOr<StoreReport> Measure() {
