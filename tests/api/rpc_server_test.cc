@@ -1,11 +1,10 @@
 #include "server/api/rpc_server.h"
 
-#include <grpcpp/generic/generic_stub.h>
-
 #include <future>
 
 #include "common/base/error.h"
 #include "tests/api/api_fixture.h"
+#include "tests/api/call_by_name.h"
 
 namespace lamella {
 namespace {
@@ -14,28 +13,9 @@ constexpr char kService[] = "lamella.v1.GenerationService";
 
 class RpcServerTest : public ApiTest {
  protected:
-  // A unary or bidirectional call without stubs: requests and responses are bytes.
   grpc::Status Call(const std::string& method, const std::string& request, std::string* response) {
     grpc::ClientContext context;
-    grpc::GenericStub stub(channel_);
-    grpc::CompletionQueue queue;
-    const grpc::Slice slice(request);
-    const grpc::ByteBuffer buffer(&slice, 1);
-    auto call = stub.PrepareUnaryCall(&context, method, buffer, &queue);
-    call->StartCall();
-    grpc::ByteBuffer answer;
-    grpc::Status status;
-    call->Finish(&answer, &status, this);
-    void* tag = nullptr;
-    bool ok = false;
-    queue.Next(&tag, &ok);
-    std::vector<grpc::Slice> slices;
-    if (status.ok() && answer.Dump(&slices).ok()) {
-      for (const grpc::Slice& s : slices) {
-        response->append(reinterpret_cast<const char*>(s.begin()), s.size());
-      }
-    }
-    return status;
+    return testing::CallByName(channel_, &context, method, request, response);
   }
 
   // grpc.health.v1: "SERVING", "NOT_SERVING", or the error's code.

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
-#include <map>
 #include <optional>
 #include <random>
-#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -17,6 +15,7 @@
 #include "server/engine/engine.h"
 #include "server/lora/adapter_loader.h"
 #include "server/lora/store_catalogue.h"
+#include "tests/stress/churn_ledger.h"
 #include "tests/testing/fake_tokenizer.h"
 
 namespace lamella::testing {
@@ -27,73 +26,6 @@ constexpr int32_t kContents = 24;
 constexpr int32_t kQuestions = 16;
 
 std::string NameOf(uint32_t index) { return absl::StrCat("adapter-", index); }
-
-// What was uploaded and where aliases point, as far as anybody can know while changes are under
-// way. Thread-safe.
-class Ledger {
- public:
-  struct Live {
-    std::string version;
-    uint64_t epoch = 0;  // odd while a change is under way
-  };
-
-  // Around every change of a live alias.
-  void BeginSwitch(const std::string& name, const std::string& version) {
-    MutexLock lock(&mutex_);
-    Name& entry = names_[name];
-    ++entry.live.epoch;
-    entry.ever_live.insert(version);
-  }
-  void EndSwitch(const std::string& name, const std::string& version, bool switched) {
-    MutexLock lock(&mutex_);
-    Name& entry = names_[name];
-    ++entry.live.epoch;
-    if (switched) entry.live.version = version;
-  }
-  void AddVersion(const std::string& name, const std::string& version, int32_t content) {
-    MutexLock lock(&mutex_);
-    names_[name].versions.insert(version);
-    content_of_[version] = content;
-  }
-  void RemoveVersion(const std::string& name, const std::string& version) {
-    MutexLock lock(&mutex_);
-    names_[name].versions.erase(version);
-  }
-
-  Live LiveOf(const std::string& name) {
-    MutexLock lock(&mutex_);
-    return names_[name].live;
-  }
-  bool WasLive(const std::string& name, const std::string& version) {
-    MutexLock lock(&mutex_);
-    return names_[name].ever_live.contains(version);
-  }
-  // "" if there is none.
-  std::string AnyVersion(const std::string& name, uint32_t draw) {
-    MutexLock lock(&mutex_);
-    const std::set<std::string>& versions = names_[name].versions;
-    if (versions.empty()) return "";
-    return *std::next(versions.begin(), static_cast<int64_t>(draw % versions.size()));
-  }
-  // -1 for the base, nothing for what was never uploaded.
-  std::optional<int32_t> ContentOf(const std::string& version) {
-    if (version.empty()) return -1;
-    MutexLock lock(&mutex_);
-    const auto found = content_of_.find(version);
-    if (found == content_of_.end()) return std::nullopt;
-    return found->second;
-  }
-
- private:
-  struct Name {
-    std::set<std::string> versions;
-    std::set<std::string> ever_live;
-    Live live;
-  };
-  Mutex mutex_;
-  std::map<std::string, Name> names_ GUARDED_BY(mutex_);
-  std::map<std::string, int32_t> content_of_ GUARDED_BY(mutex_);
-};
 
 // One stream, read to its end by whoever waits.
 struct Reading {
@@ -226,7 +158,7 @@ class Churn {
 
   const ChurnOptions options_;
   World& world_;
-  Ledger ledger_;
+  ChurnLedger ledger_;
   std::atomic<bool> done_ = false;
   std::atomic<int64_t> compared_ = 0;
   absl::Time end_ = absl::InfiniteFuture();
@@ -312,7 +244,7 @@ void Churn::Ask(std::mt19937* random) {
   request.stop.max_tokens = 1 + static_cast<int32_t>((*random)() % kChurnAnswerTokens);
   request.stop.ignore_eos = true;
   std::string wanted;  // "": any that was live
-  const Ledger::Live before = ledger_.LiveOf(name);
+  const ChurnLedger::Live before = ledger_.LiveOf(name);
   if (kind >= 7 && kind < 9) {
     wanted = ledger_.AnyVersion(name, (*random)());
     request.adapter_id = absl::StrCat(name, "@sha256:", wanted);
