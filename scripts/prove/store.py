@@ -11,7 +11,8 @@ from report import Row
 
 BIN = "build/release/bin"
 FUZZ = "build/fuzz/bin"
-TARGETS = ["adapters_store_tests", "lamella-bench", "lamella-churn", "store_crash_loop", "store_fault_loop"]
+TARGETS = ["adapters_store_tests", "lamella-bench", "lamella-churn", "lamella-upload-bench", "store_crash_loop",
+           "store_fault_loop"]
 CHUNK_BYTES = 1 << 20
 
 
@@ -108,6 +109,19 @@ def uploads_and_refusals(quick):
                       f"{share:.2f} x", share <= 2)]
 
 
+def uploads_over_grpc(quick):
+    """The same over loopback gRPC, by a client in another process. A core-second is one of the server's process."""
+    _, n = counted(f"{BIN}/lamella-upload-bench", "3" if quick else "20")
+    megabytes, heap = n["file_bytes"] / 1e6, n["heap_bytes"]
+    speed, wall = n["megabytes_per_core_second"], n["megabytes_per_second"]
+    return [judge_time(f"upload of {megabytes:.0f} MB over loopback gRPC, hash, scan, write and all that gRPC does",
+                       ">= 300 MB per core-second of the server",
+                       f"{speed:.0f} MB; {wall:.0f} MB/s end to end, of it {n['after_last_chunk_ms']:.1f} ms from the "
+                       "last chunk to the answer (the rest of the file, and making it durable)", speed >= 300),
+            Row.judge("our own buffers of that upload, in chunks of 1 MiB", "<= 4 chunks", f"{heap / CHUNK_BYTES:.2f}",
+                      heap <= 4 * CHUNK_BYTES)]
+
+
 def loads(quick):
     """From the request to the first use, whoever else is in memory."""
     n = bench("load", *(["--rounds=1", "--residents=1,100"] if quick else []))
@@ -152,4 +166,5 @@ def fuzz(quick):
     return rows
 
 
-report.main("store", [build, crash_loop, fault_loop, catalogue, churn, uploads_and_refusals, loads, zipf, fuzz])
+report.main("store", [build, crash_loop, fault_loop, catalogue, churn, uploads_and_refusals, uploads_over_grpc, loads,
+                      zipf, fuzz])
