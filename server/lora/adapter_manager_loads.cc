@@ -8,9 +8,19 @@
 #include "absl/time/time.h"
 #include "common/base/error.h"
 #include "common/base/reasons.h"
+#include "common/formats/json.h"
 #include "server/lora/adapter_manager.h"
 
 namespace lamella {
+namespace {
+
+// The cache's refusal, as the caller who named the adapter needs it.
+absl::Status NeverFits(const AdapterRef& ref, const absl::Status& refusal) {
+  return MakeError(refusal.code(), ErrorReason(refusal), "adapter_id",
+                   "adapter " + QuoteForMessage(ref.name) + ": " + std::string(refusal.message()));
+}
+
+}  // namespace
 
 void AdapterManager::Run() {
   while (WaitForWork()) Step();
@@ -55,7 +65,7 @@ void AdapterManager::RunLoad(const Picked& picked) {
   }
   // Resident already: it was asked for in the moment in which an earlier load settled.
   if (absl::IsAlreadyExists(reservation.status())) return Settle(picked.ref, absl::OkStatus());
-  if (!reservation.ok()) return Settle(picked.ref, reservation.status());
+  if (!reservation.ok()) return Settle(picked.ref, NeverFits(picked.ref, reservation.status()));
   const absl::Status result = Fill(picked.ref, *std::move(reservation));
   OnRoom();  // all of the reservation after a failure, what it had too much otherwise
   Settle(picked.ref, result);

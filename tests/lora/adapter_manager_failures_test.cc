@@ -5,6 +5,7 @@
 #include "common/base/reasons.h"
 #include "server/lora/adapter_manager.h"
 #include "tests/lora/adapter_manager_fixture.h"
+#include "tests/testing/status.h"
 
 namespace lamella {
 namespace {
@@ -84,9 +85,19 @@ TEST_F(AdapterManagerFailuresTest, WhatCanNeverFitFails) {
   Request(kA);
   RunLoads();
   EXPECT_EQ(settled_, 1);
-  EXPECT_EQ(manager_->TryPin(kA).status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(WhyNot(kA), reasons::kCannotFit);
+  EXPECT_TRUE(testing::IsInvalid(manager_->TryPin(kA), reasons::kCannotFit, "adapter_id",
+                                 "adapter \"" + kA.name + "\": "));
   EXPECT_EQ(loader_.started(), 0);
+}
+
+TEST_F(AdapterManagerFailuresTest, WhatIsAboveItsTenantsCeilingFails) {
+  Restart(4);
+  ASSERT_TRUE(
+      testing::IsOk(manager_->SetTenantLimits(kA.tenant, {.ceiling_bytes = loader_.Bytes(4) - 1})));
+  Request(kA);
+  RunLoads();
+  EXPECT_EQ(settled_, 1);
+  EXPECT_TRUE(testing::IsInvalid(manager_->TryPin(kA), reasons::kCannotFit, "adapter_id"));
 }
 
 }  // namespace
