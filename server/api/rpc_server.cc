@@ -59,7 +59,8 @@ void SetLimits(const RpcServerOptions& options, int64_t max_message_bytes,
 
 }  // namespace
 
-absl::Status RpcServer::Impl::Listen(const RpcServerOptions& options, int64_t max_message_bytes) {
+absl::Status RpcServer::Impl::Listen(const RpcServerOptions& options, int64_t max_message_bytes,
+                                     int chunk_bytes) {
   grpc::EnableDefaultHealthCheckService(true);
 #if GOOGLE_PROTOBUF_VERSION < 4022000
   // It writes a line for each string that is not UTF-8: any caller could fill the log.
@@ -67,6 +68,11 @@ absl::Status RpcServer::Impl::Listen(const RpcServerOptions& options, int64_t ma
 #endif
   grpc::ServerBuilder builder;
   SetLimits(options, max_message_bytes, &builder);
+  if (chunk_bytes > 0) {
+    // Else a chunk comes in frames of 16 KiB, each of them with its own work.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_FRAME_SIZE, chunk_bytes);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, chunk_bytes);
+  }
   if (options.enable_reflection) {
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   } else {

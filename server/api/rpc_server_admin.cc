@@ -11,7 +11,7 @@ absl::StatusOr<std::unique_ptr<RpcServer>> RpcServer::Start(const RpcServerOptio
   auto impl = std::make_unique<Impl>();
   impl->service = std::make_unique<AdapterAdminServiceImpl>(deps);
   impl->name = v1::AdapterAdminService::service_full_name();
-  RETURN_IF_ERROR(impl->Listen(options, kMaxChunkBytes + kMessageOverheadBytes));
+  RETURN_IF_ERROR(impl->Listen(options, kMaxChunkBytes + kMessageOverheadBytes, kMaxChunkBytes));
   return std::unique_ptr<RpcServer>(new RpcServer(std::move(impl)));
 }
 

@@ -21,7 +21,9 @@ struct RpcServer::Impl {
   std::unique_ptr<grpc::Server> server;
   int port = 0;
 
-  absl::Status Listen(const RpcServerOptions& options, int64_t max_message_bytes);
+  // `chunk_bytes`: of messages that come in streams; what HTTP/2 may carry at once. 0: gRPC's own.
+  absl::Status Listen(const RpcServerOptions& options, int64_t max_message_bytes,
+                      int chunk_bytes = 0);
 };
 
 }  // namespace lamella
