@@ -7,6 +7,7 @@ namespace {
 
 void AppendRows(const PlannedRows& planned, Batch* batch) {
   Sequence* const sequence = planned.sequence;
+  const ActiveRequest& request = *sequence->request;
   const int32_t begin = sequence->computed_tokens;
   SequenceRows rows;
   rows.row_begin = batch->input.rows();
@@ -14,11 +15,14 @@ void AppendRows(const PlannedRows& planned, Batch* batch) {
   rows.first_position = begin;
   rows.block_table = sequence->blocks.ids();
   rows.sample = planned.rows == sequence->pending_tokens();
-  rows.sampling = &sequence->sampling;
-  rows.tokens = sequence->tokens;
-  rows.prompt_tokens = sequence->prompt_tokens;
-  rows.choice_index = 0;
+  rows.sampling = &request.sampling;
+  rows.choice_index = sequence->choice_index;
   rows.sample_position = sequence->generated_tokens();
+  rows.tokens = sequence->tokens;
+  rows.prompt_tokens = request.prompt_tokens;
+  rows.banned_token_ids = sequence->answer.banned_token_ids();
+  rows.logprobs = request.logprobs.generated;
+  if (!request.started) rows.prompt_logprobs = request.logprobs.prompt;
   const auto first = sequence->tokens.begin() + begin;
   batch->input.token_ids.insert(batch->input.token_ids.end(), first, first + planned.rows);
   batch->input.sequences.push_back(rows);
@@ -31,7 +35,7 @@ void BatchBuilder::Build(std::span<const PlannedRows> plan, Batch* batch) {
   batch->Clear();
   groups_.clear();
   for (const PlannedRows& planned : plan) {
-    const AdapterWeights* const weights = planned.sequence->pin.weights();
+    const AdapterWeights* const weights = planned.sequence->request->pin.weights();
     if (std::find(groups_.begin(), groups_.end(), weights) == groups_.end()) {
       groups_.push_back(weights);
     }
@@ -39,7 +43,7 @@ void BatchBuilder::Build(std::span<const PlannedRows> plan, Batch* batch) {
   for (const AdapterWeights* const weights : groups_) {
     const int32_t row_begin = batch->input.rows();
     for (const PlannedRows& planned : plan) {
-      if (planned.sequence->pin.weights() == weights) AppendRows(planned, batch);
+      if (planned.sequence->request->pin.weights() == weights) AppendRows(planned, batch);
     }
     if (weights == nullptr) continue;
     batch->input.segments.push_back({row_begin, batch->input.rows(), weights});

@@ -1,5 +1,6 @@
 #include "server/engine/engine.h"
 
+#include <algorithm>
 #include <atomic>
 #include <random>
 #include <thread>
@@ -49,13 +50,18 @@ uint64_t FirstSeed(const EngineOptions& options) {
 
 struct Engine::Impl {
   Impl(EngineOptions options_in, EngineDeps deps_in)
-      : options(options_in),
+      : options(WithinRunning(options_in)),
         deps(WithMetrics(deps_in)),
         admission({.max_queued = options.max_queued}, nullptr, deps.clock),
         inbox(std::make_shared<EngineLoop::Inbox>(static_cast<size_t>(options.max_queued))),
         loop(options, deps, &admission, inbox),
         next_seed(FirstSeed(options)) {}
 
+  // All choices of a request run together.
+  static EngineOptions WithinRunning(EngineOptions given) {
+    given.limits.max_n = std::min(given.limits.max_n, given.max_running);
+    return given;
+  }
   EngineDeps WithMetrics(EngineDeps given) const {
     if (given.metrics == nullptr) given.metrics = &no_metrics;
     return given;
@@ -118,13 +124,18 @@ absl::StatusOr<StreamReader> Engine::Submit(Request request) {
       {impl_->options.stream_buffer_bytes, [inbox = impl_->inbox] { inbox->Wake(); }});
   const auto prompt_tokens = static_cast<double>(prompt.size());
   // Now, not in the loop: a load and the step that runs at this moment go on side by side.
-  auto settled = impl_->loop.RequestLoad(adapter);
+  auto load = impl_->loop.RequestLoad(adapter);
   Submission submission{std::move(request.request_id),
+                        std::move(request.tenant),
                         std::move(adapter),
-                        std::move(settled),
+                        std::move(load),
                         std::move(prompt),
-                        request.sampling,
+                        std::move(request.sampling),
                         std::move(request.stop),
+                        request.n,
+                        request.logprobs,
+                        request.priority,
+                        std::move(request.cache_salt),
                         request.deadline,
                         std::move(ticket),
                         std::move(writer)};

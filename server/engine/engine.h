@@ -19,6 +19,7 @@
 #include "server/core/adapter_residency.h"
 #include "server/core/model_executor.h"
 #include "server/core/request.h"
+#include "server/core/tenant_limits.h"
 #include "server/engine/engine_options.h"
 #include "server/engine/token_stream.h"
 #include "server/telemetry/metrics.h"
@@ -33,8 +34,9 @@ struct EngineDeps {
   const AdapterCatalogue* catalogue = nullptr;
   AdapterResidency* residency = nullptr;
   const Clock* clock = nullptr;
-  const Metrics* metrics = nullptr;    // may stay null
-  AdapterFaultSink* faults = nullptr;  // may stay null
+  const Metrics* metrics = nullptr;          // may stay null
+  AdapterFaultSink* faults = nullptr;        // may stay null
+  const TenantDirectory* tenants = nullptr;  // may stay null: everyone has the defaults
 };
 
 class Engine {

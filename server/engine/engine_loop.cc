@@ -6,25 +6,30 @@
 #include "common/base/error.h"
 #include "common/base/logging.h"
 #include "common/base/reasons.h"
-#include "server/engine/finish_labels.h"
+#include "server/engine/vtc_policy.h"
 
 namespace lamella {
 namespace {
 
+constexpr double kStepSmoothing = 0.1;  // weight of the newest step
+
 SchedulerLimits MakeSchedulerLimits(const EngineOptions& options, const ExecutorLimits& executor) {
-  return {options.step_tokens, options.prefill_chunk_tokens, options.max_running,
-          executor.block_tokens};
+  SchedulerLimits limits;
+  limits.step_tokens = options.step_tokens;
+  limits.prefill_chunk_tokens = options.prefill_chunk_tokens;
+  limits.max_running = options.max_running;
+  limits.max_logit_rows = executor.max_logit_rows;
+  limits.kv = {executor.block_tokens, executor.attention_window, options.step_tokens};
+  limits.kv_overcommit = options.kv_overcommit;
+  limits.prefix_reuse = options.prefix_reuse;
+  limits.share_base_prefixes = options.share_base_prefixes;
+  limits.base_fingerprint = options.base_fingerprint;
+  return limits;
 }
 
-// Whether each row that was to be sampled was, in order, and no other.
-bool SampledAsAsked(const StepInput& input, const StepOutput& output) {
-  size_t next = 0;
-  for (size_t i = 0; i < input.sequences.size(); ++i) {
-    if (!input.sequences[i].sample) continue;
-    if (next == output.sampled.size()) return false;
-    if (output.sampled[next++].sequence_index != static_cast<int32_t>(i)) return false;
-  }
-  return next == output.sampled.size();
+std::unique_ptr<SchedulingPolicy> MakePolicy(const EngineOptions& options, const EngineDeps& deps) {
+  if (options.policy == EngineOptions::Policy::kFcfs) return std::make_unique<FcfsPolicy>();
+  return std::make_unique<VtcPolicy>(options.vtc, deps.tenants);
 }
 
 absl::Status Draining() {
@@ -42,10 +47,13 @@ EngineLoop::EngineLoop(const EngineOptions& options, const EngineDeps& deps,
       inbox_(std::move(inbox)),
       vocab_size_(deps.executor->limits().vocab_size),
       blocks_(deps.executor->limits().num_blocks),
+      prefixes_(&blocks_, deps.executor->limits().block_tokens),
       gate_(deps.residency, options.adapter_retry, [inbox = inbox_] { inbox->Wake(); }),
-      scheduler_(MakeSchedulerLimits(options, deps.executor->limits()), &blocks_, &gate_,
-                 std::make_unique<FcfsPolicy>()),
-      strikes_(options.adapter_strikes, deps.faults) {
+      policy_(MakePolicy(options, deps)),
+      scheduler_(MakeSchedulerLimits(options, deps.executor->limits()), &blocks_, &prefixes_,
+                 &gate_, policy_.get()),
+      strikes_(options.adapter_strikes, deps.faults),
+      publisher_(deps.metrics) {
   deps_.metrics->kv_blocks_total.Set(blocks_.num_blocks());
 }
 
@@ -59,6 +67,7 @@ void EngineLoop::Run() {
 }
 
 bool EngineLoop::Step() {
+  ++turns_;
   DrainMailbox();
   ExpireDeadlines();
   Schedule();
@@ -71,8 +80,8 @@ bool EngineLoop::Step() {
 
 void EngineLoop::EndAll() {
   DrainMailbox();
-  for (const auto& sequence : scheduler_.waiting()) sequence->Fail(Draining());
-  for (const auto& sequence : scheduler_.running()) sequence->Fail(Draining());
+  for (const auto& request : scheduler_.waiting()) request->Fail(Draining());
+  for (const auto& request : scheduler_.running()) request->Fail(Draining());
   batch_.Clear();
   scheduler_.TakeEnded(&ended_);
   Publish();
@@ -80,46 +89,60 @@ void EngineLoop::EndAll() {
 
 void EngineLoop::DrainMailbox() {
   inbox_->DrainTo(&mail_);
-  for (Submission& submission : mail_) {
-    Answer answer(deps_.tokenizer, submission.stop, submission.stop.max_tokens);
-    scheduler_.Add(
-        std::make_unique<Sequence>(std::move(submission), arrivals_++, std::move(answer)));
-  }
+  for (Submission& submission : mail_) scheduler_.Add(std::move(submission), deps_.tokenizer);
   mail_.clear();
 }
 
 void EngineLoop::ExpireDeadlines() {
   now_ = deps_.clock->Now();
   const absl::Time drain_deadline = admission_->drain_deadline();
-  for (const auto& sequence : scheduler_.waiting()) {
-    gate_.Observe(sequence.get(), now_);
-    Expire(sequence.get(), true, drain_deadline);
+  for (const auto& request : scheduler_.waiting()) {
+    gate_.Observe(request.get(), now_);
+    Expire(request.get(), true, drain_deadline);
   }
-  for (const auto& sequence : scheduler_.running()) Expire(sequence.get(), false, drain_deadline);
+  for (const auto& request : scheduler_.running()) Expire(request.get(), false, drain_deadline);
   scheduler_.TakeEnded(&ended_);
 }
 
-void EngineLoop::Expire(Sequence* sequence, bool waiting, absl::Time drain_deadline) {
-  const std::optional<absl::Time>& since = sequence->adapter_wait.since;
+void EngineLoop::Expire(ActiveRequest* request, bool waiting, absl::Time drain_deadline) {
+  const std::optional<absl::Time>& since = request->adapter_wait.since;
   const bool loading = waiting && since.has_value();
-  if (sequence->stream.cancelled()) {
-    sequence->Fail(MakeError(absl::StatusCode::kCancelled, reasons::kCancelled, "",
-                             "the request was cancelled"));
-  } else if (loading && now_ >= std::min(sequence->deadline, *since + options_.adapter_wait)) {
-    sequence->Fail(gate_.StillWaiting(*sequence, now_));
-  } else if (now_ >= sequence->deadline) {
-    sequence->Fail(MakeError(absl::StatusCode::kDeadlineExceeded, reasons::kDeadlineExceeded, "",
-                             "the deadline has passed"));
+  if (request->stream.cancelled()) {
+    request->Fail(MakeError(absl::StatusCode::kCancelled, reasons::kCancelled, "",
+                            "the request was cancelled"));
+  } else if (loading && now_ >= std::min(request->deadline, *since + options_.adapter_wait)) {
+    request->Fail(gate_.StillWaiting(*request, now_));
+  } else if (now_ >= request->deadline) {
+    request->Fail(MakeError(absl::StatusCode::kDeadlineExceeded, reasons::kDeadlineExceeded, "",
+                            "the deadline has passed"));
   } else if (now_ >= drain_deadline) {
-    sequence->Fail(Draining());
+    request->Fail(Draining());
+  } else if (waiting && TooLate(*request)) {
+    request->Fail(MakeError(absl::StatusCode::kDeadlineExceeded, reasons::kDeadlineExceeded, "",
+                            "too little time is left before the deadline for a first token"));
   }
+}
+
+// Only while others run: the steps that were measured are the steps it would be part of.
+bool EngineLoop::TooLate(const ActiveRequest& request) const {
+  if (scheduler_.running().empty() || request.times.scheduled.has_value()) return false;
+  const int32_t steps = (request.prompt_tokens + options_.step_tokens - 1) / options_.step_tokens;
+  return now_ + steps * smoothed_step_ > request.deadline;
 }
 
 void EngineLoop::Schedule() {
   plan_ = scheduler_.Schedule(now_);
-  deps_.metrics->waiting_sequences.Set(static_cast<double>(scheduler_.waiting().size()));
-  deps_.metrics->running_sequences.Set(static_cast<double>(scheduler_.running().size()));
-  deps_.metrics->kv_blocks_used.Set(blocks_.used_blocks());
+  const Metrics& metrics = *deps_.metrics;
+  metrics.waiting_sequences.Set(static_cast<double>(scheduler_.waiting().size()));
+  metrics.running_sequences.Set(scheduler_.running_sequences());
+  metrics.kv_blocks_used.Set(blocks_.used_blocks());
+  metrics.kv_blocks_cached.Set(blocks_.cached_blocks());
+  const SchedulerCounters& counters = scheduler_.counters();
+  metrics.preemptions.Increment(static_cast<double>(counters.preemptions - told_.preemptions));
+  metrics.replacements.Increment(static_cast<double>(counters.replacements - told_.replacements));
+  metrics.cached_tokens.Increment(
+      static_cast<double>(counters.cached_tokens - told_.cached_tokens));
+  told_ = counters;
 }
 
 void EngineLoop::Build() { builder_.Build(plan_, &batch_); }
@@ -130,123 +153,28 @@ void EngineLoop::Execute() {
   deps_.executor->Launch(batch_.input);
   step_status_ = deps_.executor->Wait(&output_);
   now_ = deps_.clock->Now();
-  deps_.metrics->step_seconds.Observe(absl::ToDoubleSeconds(now_ - begin));
+  const absl::Duration took = now_ - begin;
+  smoothed_step_ +=
+      (smoothed_step_ == absl::ZeroDuration() ? 1.0 : kStepSmoothing) * (took - smoothed_step_);
+  deps_.metrics->step_seconds.Observe(absl::ToDoubleSeconds(took));
   deps_.metrics->step_rows.Observe(batch_.input.rows());
   deps_.metrics->step_distinct_adapters.Observe(batch_.distinct_adapters);
 }
 
-void EngineLoop::Commit() {
-  if (plan_.empty()) return;
-  const std::vector<SequenceRows>& rows = batch_.input.sequences;
-  if (step_status_.ok() && !SampledAsAsked(batch_.input, output_)) {
-    step_status_ = absl::InternalError("the executor sampled other rows than it was asked to");
-  }
-  if (!step_status_.ok()) {
-    // Why is for the operator; a caller learns nothing about the machine.
-    LogError("step failed", {{"status", step_status_.ToString()}, {"rows", batch_.input.rows()}});
-  }
-  size_t next = 0;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    Sequence* const sequence = batch_.sequences[i];
-    if (!step_status_.ok()) {
-      sequence->Fail(MakeError(absl::StatusCode::kInternal, reasons::kInternal, "",
-                               "the model failed in a step of this request"));
-      continue;
-    }
-    CommitRows(sequence, rows[i]);
-    if (rows[i].sample) CommitToken(sequence, output_.sampled[next++]);
-  }
-}
-
-void EngineLoop::CommitRows(Sequence* sequence, const SequenceRows& rows) {
-  sequence->computed_tokens += rows.row_count;
-  ++sequence->times.steps;
-  sequence->times.distinct_adapters += batch_.distinct_adapters;
-}
-
-void EngineLoop::CommitToken(Sequence* sequence, const SampledToken& sampled) {
-  if (!sampled.finite) {
-    sequence->Fail(MakeError(absl::StatusCode::kInternal, reasons::kNonFiniteLogits, "",
-                             "the logits of this request were not finite"));
-    strikes_.Count(sequence->adapter);
-    return;
-  }
-  if (sampled.token_id < 0 || sampled.token_id >= vocab_size_) {
-    sequence->Fail(MakeError(absl::StatusCode::kInternal, reasons::kInternal, "",
-                             "the model answered with a token outside its vocabulary"));
-    return;
-  }
-  SequenceTimes& times = sequence->times;
-  if (times.first_token.has_value()) {
-    deps_.metrics->inter_token_seconds.Observe(absl::ToDoubleSeconds(now_ - times.last_token));
-  } else {
-    times.first_token = now_;
-    deps_.metrics->first_token_seconds.Observe(
-        absl::ToDoubleSeconds(now_ - sequence->ticket.admitted()));
-  }
-  times.last_token = now_;
-  deps_.metrics->generated_tokens.Increment();
-  sequence->tokens.push_back(sampled.token_id);
-  sequence->finished = sequence->answer.Append(sampled.token_id);
-}
-
 void EngineLoop::Publish() {
-  for (Sequence* const sequence : batch_.sequences) PublishNews(sequence);
+  for (Sequence* const sequence : batch_.sequences) publisher_.News(sequence);
   scheduler_.TakeEnded(&ended_);
-  for (const auto& sequence : ended_) PublishEnd(sequence.get());
+  for (const auto& request : ended_) publisher_.End(request.get());
   batch_.Clear();
   // Tickets go last: once nothing is in flight, every end was told.
   ended_.clear();
 }
 
-void EngineLoop::PublishNews(Sequence* sequence) {
-  if (!sequence->error.ok()) return;
-  if (!sequence->started) {
-    sequence->started = true;
-    sequence->stream.Start({sequence->request_id, sequence->adapter.name, sequence->adapter.version,
-                            sequence->sampling.seed, sequence->prompt_tokens, /*cached_tokens=*/0});
-    deps_.metrics->queue_seconds.Observe(
-        absl::ToDoubleSeconds(*sequence->times.scheduled - sequence->ticket.admitted()));
-  }
-  Answer& answer = sequence->answer;
-  if (answer.new_token_ids().empty() && answer.new_text().empty()) return;
-  if (!sequence->stream.Write(0, answer.new_text(), answer.new_token_ids())) {
-    // The stream has told its reader already; the sequence ends for the same reason.
-    sequence->finished.reset();
-    sequence->Fail(MakeError(absl::StatusCode::kResourceExhausted, reasons::kSlowReader, "",
-                             "the answer was not read"));
-  }
-  answer.TakeNews();
-}
-
-void EngineLoop::PublishEnd(Sequence* sequence) {
-  deps_.metrics->requests_finished.WithReason(FinishLabel(sequence->finished, sequence->error))
-      .Increment();
-  if (!sequence->error.ok()) {
-    sequence->stream.Fail(sequence->error);
-    return;
-  }
-  const SequenceTimes& times = sequence->times;
-  StreamFinished finished;
-  finished.choices.push_back(*std::move(sequence->finished));
-  finished.usage = {sequence->prompt_tokens, 0, sequence->generated_tokens()};
-  Timings& timings = finished.timings;
-  timings.queue = *times.scheduled - sequence->ticket.admitted();
-  timings.adapter_wait = times.adapter_wait;
-  timings.prefill = *times.first_token - *times.scheduled;
-  timings.first_token = *times.first_token - sequence->ticket.admitted();
-  timings.decode = times.last_token - *times.first_token;
-  timings.steps = times.steps;
-  timings.mean_distinct_adapters =
-      static_cast<double>(times.distinct_adapters) / std::max(times.steps, 1);
-  sequence->stream.Finish(std::move(finished));
-}
-
 absl::Time EngineLoop::NextEvent() const {
   absl::Time next = absl::InfiniteFuture();
-  for (const auto& sequence : scheduler_.waiting()) {
-    next = std::min({next, sequence->deadline, AdapterGate::NextEvent(*sequence)});
-    const std::optional<absl::Time>& since = sequence->adapter_wait.since;
+  for (const auto& request : scheduler_.waiting()) {
+    next = std::min({next, request->deadline, AdapterGate::NextEvent(*request)});
+    const std::optional<absl::Time>& since = request->adapter_wait.since;
     if (since.has_value()) next = std::min(next, *since + options_.adapter_wait);
   }
   if (scheduler_.waiting().empty()) return next;

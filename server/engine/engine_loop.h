@@ -1,9 +1,8 @@
 // The engine's one thread of work: turn after turn of seven short functions. It owns the scheduler,
-// the sequences, the blocks and, by right, the executor; nobody else touches them, so there is no
+// the requests, the blocks and, by right, the executor; nobody else touches them, so there is no
 // mutex in here. The rest of the process reaches it through the mailbox.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -13,11 +12,13 @@
 #include "absl/time/time.h"
 #include "common/base/mailbox.h"
 #include "server/cache/block_pool.h"
+#include "server/cache/prefix_index.h"
 #include "server/engine/adapter_gate.h"
 #include "server/engine/adapter_strikes.h"
 #include "server/engine/admission.h"
 #include "server/engine/batch_builder.h"
 #include "server/engine/engine.h"
+#include "server/engine/publisher.h"
 #include "server/engine/scheduler.h"
 
 namespace lamella {
@@ -38,7 +39,7 @@ class EngineLoop {
   bool Step();
 
   // Asks for the adapter of a request that is about to be pushed. From any thread.
-  std::shared_ptr<std::atomic<bool>> RequestLoad(const AdapterRef& adapter) const {
+  std::shared_ptr<LoadSignal> RequestLoad(const AdapterRef& adapter) const {
     return gate_.RequestLoad(adapter);
   }
 
@@ -57,11 +58,18 @@ class EngineLoop {
   void Commit();
   void Publish();
 
-  void Expire(Sequence* sequence, bool waiting, absl::Time drain_deadline);
-  void CommitRows(Sequence* sequence, const SequenceRows& rows);
-  void CommitToken(Sequence* sequence, const SampledToken& sampled);
-  void PublishNews(Sequence* sequence);
-  void PublishEnd(Sequence* sequence);
+  void Expire(ActiveRequest* request, bool waiting, absl::Time drain_deadline);
+  bool TooLate(const ActiveRequest& request) const;
+  // What the executor told of one planned sequence.
+  struct Told {
+    const SampledToken* sampled = nullptr;
+    std::span<const LogprobRow> logprobs;
+  };
+  void CommitSequence(size_t index, const Told& told);
+  void CommitToken(Sequence* sequence, const Told& told);
+  void CommitPromptLogprobs(ActiveRequest* request, std::span<const LogprobRow> rows);
+  TokenLogprobs Copy(const LogprobRow& row) const;
+  void CountRows(ActiveRequest* request);
   // When something happens that no mail announces.
   absl::Time NextEvent() const;
   void CheckWhenIdle();
@@ -73,20 +81,26 @@ class EngineLoop {
   const int32_t vocab_size_;
 
   BlockPool blocks_;
+  PrefixIndex prefixes_;
   AdapterGate gate_;
+  const std::unique_ptr<SchedulingPolicy> policy_;
   Scheduler scheduler_;
   BatchBuilder builder_;
   AdapterStrikes strikes_;
-  uint64_t arrivals_ = 0;
+  Publisher publisher_;
 
   // Of the current turn; kept for their capacity.
   absl::Time now_;
+  int64_t turns_ = 0;
   std::vector<Submission> mail_;
   std::span<const PlannedRows> plan_;
   Batch batch_;
   StepOutput output_;
   absl::Status step_status_;
-  std::vector<std::unique_ptr<Sequence>> ended_;
+  Scheduler::Requests ended_;
+
+  absl::Duration smoothed_step_;  // time of one step; zero before the first
+  SchedulerCounters told_;        // counts that the metrics know
 };
 
 }  // namespace lamella

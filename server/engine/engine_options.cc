@@ -16,6 +16,13 @@ absl::Status RequireAtLeast(int64_t minimum, int64_t value, const std::string& f
       field + " must be at least " + std::to_string(minimum) + ", got " + std::to_string(value));
 }
 
+absl::Status RequireWithin(double low, double high, double value, const std::string& field) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInvalidArgument, reasons::kOutOfRange, field,
+                   field + " must be between " + std::to_string(low) + " and " +
+                       std::to_string(high) + ", got " + std::to_string(value));
+}
+
 absl::Status RequirePositive(absl::Duration value, const std::string& field) {
   if (value > absl::ZeroDuration()) return absl::OkStatus();
   return MakeError(absl::StatusCode::kInvalidArgument, reasons::kOutOfRange, field,
@@ -37,6 +44,8 @@ absl::Status EngineOptions::Validate() const {
   RETURN_IF_ERROR(RequireAtLeast(1, adapter_strikes, "adapter_strikes"));
   // One character of four bytes and a token id.
   RETURN_IF_ERROR(RequireAtLeast(8, stream_buffer_bytes, "stream_buffer_bytes"));
+  RETURN_IF_ERROR(RequireWithin(1, 16, kv_overcommit, "kv_overcommit"));
+  RETURN_IF_ERROR(RequireAtLeast(1, limits.max_n, "limits.max_n"));
   RETURN_IF_ERROR(RequirePositive(adapter_wait, "adapter_wait"));
   return RequirePositive(adapter_retry, "adapter_retry");
 }

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/engine/vtc_policy.h"
 
 namespace lamella {
 
@@ -26,7 +28,7 @@ struct EngineOptions {
   RequestLimits limits;
 
   int32_t step_tokens = 512;              // rows of one step, decode and prefill together
-  int32_t prefill_chunk_tokens = 256;     // rows of one sequence in one step
+  int32_t prefill_chunk_tokens = 256;     // prefill rows of a step in which somebody decodes
   int32_t max_running = 64;               // sequences that own blocks at one time
   int32_t max_queued = 256;               // accepted requests that wait for their first step
   int64_t stream_buffer_bytes = 1 << 20;  // unread answer of one request
@@ -38,6 +40,17 @@ struct EngineOptions {
 
   // Requests of one adapter version with logits that are not finite, before the fault sink hears.
   int32_t adapter_strikes = 3;
+
+  enum class Policy { kVtc, kFcfs };
+  Policy policy = Policy::kVtc;
+  VtcOptions vtc;
+
+  // KV blocks promised to running requests for each block there is, [1, 16]. Above 1 more requests
+  // run at a time, and the newest are sent back to wait if their answers turn out long.
+  double kv_overcommit = 1.0;
+  bool prefix_reuse = true;          // equal beginnings of prompts are computed once
+  bool share_base_prefixes = false;  // of the base model, also between tenants
+  std::string base_fingerprint;      // part of what a prefix is found by
 
   uint64_t seed = 0;         // start of the seeds that the engine picks; 0: from the system
   bool start_thread = true;  // false: tests step the loop by hand (Engine::Step)

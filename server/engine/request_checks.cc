@@ -7,6 +7,7 @@
 #include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "common/base/status_macros.h"
+#include "server/engine/kv_demand.h"
 
 namespace lamella {
 namespace {
@@ -173,12 +174,14 @@ absl::Status CheckExactly(const Request& request, const std::vector<int32_t>& pr
         "may have " + std::to_string(longest) + " tokens, got " + std::to_string(tokens));
   }
   RETURN_IF_ERROR(CheckTokenIds(prompt, executor.vocab_size, field));
-  const int64_t capacity = int64_t{executor.num_blocks} * executor.block_tokens;
-  const int64_t needed = tokens + AnswerLimit(request, prompt, executor) - 1;
-  if (needed <= capacity) return absl::OkStatus();
+  const KvShape kv{executor.block_tokens, executor.attention_window, executor.max_rows};
+  const int64_t needed = WorstCaseBlocks(kv, static_cast<int32_t>(tokens),
+                                         AnswerLimit(request, prompt, executor), request.n);
+  if (needed <= executor.num_blocks) return absl::OkStatus();
   return MakeError(absl::StatusCode::kInvalidArgument, reasons::kCannotFit, "stop.max_tokens",
-                   "prompt and stop.max_tokens need " + std::to_string(needed) +
-                       " tokens of the KV cache, it has " + std::to_string(capacity));
+                   "prompt, stop.max_tokens and n need " + std::to_string(needed) +
+                       " blocks of the KV cache, it has " + std::to_string(executor.num_blocks) +
+                       " of " + std::to_string(executor.block_tokens) + " tokens");
 }
 
 int32_t AnswerLimit(const Request& request, const std::vector<int32_t>& prompt,

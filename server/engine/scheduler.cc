@@ -2,130 +2,211 @@
 
 #include <algorithm>
 #include <iterator>
-#include <optional>
-#include <string>
 #include <utility>
 
 namespace lamella {
 namespace {
 
-using Sequences = std::vector<std::unique_ptr<Sequence>>;
-
-void MoveEnded(Sequences* from, Sequences* to) {
+void MoveEnded(Scheduler::Requests* from, Scheduler::Requests* to) {
   const auto ended = std::stable_partition(from->begin(), from->end(),
-                                           [](const auto& sequence) { return !sequence->ended(); });
+                                           [](const auto& request) { return !request->ended(); });
   std::move(ended, from->end(), std::back_inserter(*to));
   from->erase(ended, from->end());
 }
 
+bool Prefills(const ActiveRequest& request) {
+  return std::any_of(request.choices.begin(), request.choices.end(), [](const auto& choice) {
+    return !choice->finished.has_value() && choice->has_prompt && !choice->decoding();
+  });
+}
+
 }  // namespace
 
-Scheduler::Scheduler(SchedulerLimits limits, BlockPool* blocks, AdapterGate* gate,
-                     std::unique_ptr<SchedulingPolicy> policy)
-    : limits_(limits), blocks_(blocks), gate_(gate), policy_(std::move(policy)) {}
+Scheduler::Scheduler(SchedulerLimits limits, BlockPool* blocks, PrefixIndex* prefixes,
+                     AdapterGate* gate, SchedulingPolicy* policy)
+    : limits_(std::move(limits)),
+      capacity_(static_cast<int64_t>(limits_.kv_overcommit * blocks->num_blocks())),
+      blocks_(blocks),
+      prefixes_(prefixes),
+      gate_(gate),
+      policy_(policy) {
+  plan_.reserve(static_cast<size_t>(limits_.step_tokens));
+}
 
-void Scheduler::Add(std::unique_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
+Scheduler::~Scheduler() = default;
+
+void Scheduler::Add(Submission submission, const Tokenizer* tokenizer) {
+  const int32_t tenant = policy_->TenantIndex(submission.tenant);
+  policy_->OnArrive(tenant);
+  const QueueKey key{tenant, submission.priority, arrivals_++};
+  auto request = std::make_unique<ActiveRequest>(std::move(submission), key, tokenizer);
+  if (limits_.prefix_reuse) request->scope = prefixes_->AcquireScope(ScopeKey(*request));
+  waiting_.push_back(std::move(request));
+}
+
+std::string Scheduler::ScopeKey(const ActiveRequest& request) const {
+  // No field holds a line break: tenants, versions and fingerprints are of fixed alphabets, and the
+  // salt comes last.
+  const bool shared = request.adapter.is_base() && limits_.share_base_prefixes;
+  return (shared ? std::string() : request.tenant) + "\n" + request.adapter.version + "\n" +
+         limits_.base_fingerprint + "\n" + request.cache_salt;
+}
 
 std::span<const PlannedRows> Scheduler::Schedule(absl::Time now) {
   plan_.clear();
-  int32_t budget = limits_.step_tokens;
-  budget -= PlanDecode(budget);
-  budget -= PlanPrefill(budget);
-  PlanWaiting(budget, now);
+  ++turn_;
+  Budget budget{limits_.step_tokens, limits_.max_logit_rows};
+  PlanDecode(&budget);
+  // Nobody who waits for the next token waits for more than one chunk.
+  if (!plan_.empty()) budget.rows = std::min(budget.rows, limits_.prefill_chunk_tokens);
+  PlanPrefill(budget, now);
+  MovePreempted();
   return plan_;
 }
 
-int32_t Scheduler::PlanDecode(int32_t budget) {
-  int32_t planned = 0;
-  for (const auto& sequence : running_) {
-    if (sequence->decoding()) planned += Plan(sequence.get(), budget - planned);
+void Scheduler::PlanDecode(Budget* budget) {
+  for (const auto& request : running_) {
+    for (const auto& choice : request->choices) {
+      if (request->preempted) break;
+      if (choice->finished.has_value() || !choice->has_prompt || !choice->decoding()) continue;
+      if (GrowFor(choice.get(), choice->computed_tokens + 1)) Plan(choice.get(), 1, budget);
+    }
   }
-  return planned;
 }
 
-int32_t Scheduler::PlanPrefill(int32_t budget) {
-  int32_t planned = 0;
-  for (const auto& sequence : running_) {
-    if (!sequence->decoding()) planned += Plan(sequence.get(), budget - planned);
+void Scheduler::PlanPrefill(Budget budget, absl::Time now) {
+  bool admitting = true;
+  while (budget.rows > 0) {
+    ActiveRequest* const request = NextInTurn(admitting);
+    if (request == nullptr) return;
+    request->considered_in = turn_;
+    if (!request->is_running() && !TryAdmit(request, now)) admitting = false;
+    if (request->is_running()) PlanPrefillOf(request, &budget);
   }
-  return planned;
 }
 
-void Scheduler::PlanWaiting(int32_t budget, absl::Time now) {
-  const auto before = [this](const auto& a, const auto& b) {
-    return policy_->Before(a->key, b->key);
+ActiveRequest* Scheduler::NextInTurn(bool admitting) const {
+  ActiveRequest* first = nullptr;
+  const auto consider = [&](ActiveRequest* request) {
+    if (request->considered_in == turn_ || request->ended() || request->preempted) return;
+    if (first == nullptr || policy_->Before(request->key, first->key)) first = request;
   };
-  // Mostly in order already, and sorting allocates.
-  if (!std::is_sorted(waiting_.begin(), waiting_.end(), before)) {
-    std::stable_sort(waiting_.begin(), waiting_.end(), before);
+  for (const auto& request : running_) {
+    if (Prefills(*request)) consider(request.get());
   }
-  bool admitted_any = false;
-  for (auto& sequence : waiting_) {
-    if (budget <= 0 || static_cast<int32_t>(running_.size()) >= limits_.max_running) break;
-    if (!TryAdmit(sequence.get(), now)) break;
-    if (sequence->blocks.empty()) continue;
-    budget -= Plan(sequence.get(), budget);
-    running_.push_back(std::move(sequence));
-    admitted_any = true;
-  }
-  if (admitted_any) std::erase(waiting_, nullptr);
+  if (!admitting) return first;
+  for (const auto& request : waiting_) consider(request.get());
+  return first;
 }
 
-bool Scheduler::TryAdmit(Sequence* sequence, absl::Time now) {
-  // Who waits for a load holds nobody up.
-  if (sequence->ended() || !gate_->Observe(sequence, now)) return true;
-  const int32_t tokens = sequence->worst_case_kv_tokens();
-  std::optional<BlockList> blocks =
-      blocks_->Allocate((tokens + limits_.block_tokens - 1) / limits_.block_tokens);
-  // No overtaking here, or small requests could keep a large one out for ever.
-  if (!blocks.has_value()) return false;
-  // The pin comes last: without it the blocks go back and nothing has changed.
-  absl::StatusOr<std::optional<AdapterPin>> pin = gate_->TryPin(sequence, now);
-  if (!pin.ok()) sequence->Fail(pin.status());
-  if (!pin.ok() || !pin->has_value()) return true;
-  sequence->blocks = *std::move(blocks);
-  sequence->pin = **std::move(pin);
-  sequence->times.scheduled = now;
-  sequence->ticket.LeaveQueue();
-  return true;
+void Scheduler::PlanPrefillOf(ActiveRequest* request, Budget* budget) {
+  for (const auto& choice : request->choices) {
+    if (request->preempted) return;
+    // Those of one row have had it, unless they came in just now.
+    const bool planned = choice->decoding() && request->admitted_in != turn_;
+    if (choice->finished.has_value() || !choice->has_prompt || planned) continue;
+    int32_t rows = std::min(choice->pending_tokens(), budget->rows);
+    if (LogitRows(*choice, rows) > budget->logit_rows) {
+      if (request->logprobs.prompt < 0) continue;
+      rows = std::min(rows, budget->logit_rows);
+    }
+    if (rows > 0 && GrowFor(choice.get(), choice->computed_tokens + rows)) {
+      Plan(choice.get(), rows, budget);
+    }
+  }
 }
 
-int32_t Scheduler::Plan(Sequence* sequence, int32_t budget) {
-  const int32_t rows = std::min({sequence->pending_tokens(), limits_.prefill_chunk_tokens, budget});
-  if (rows <= 0) return 0;
+void Scheduler::Plan(Sequence* sequence, int32_t rows, Budget* budget) {
   plan_.push_back({sequence, rows});
-  return rows;
+  budget->rows -= rows;
+  budget->logit_rows -= LogitRows(*sequence, rows);
 }
 
-void Scheduler::TakeEnded(std::vector<std::unique_ptr<Sequence>>* ended) {
+int32_t Scheduler::LogitRows(const Sequence& sequence, int32_t rows) const {
+  const ActiveRequest& request = *sequence.request;
+  const int32_t sampled = rows == sequence.pending_tokens() ? 1 : 0;
+  if (request.logprobs.prompt < 0) return sampled;
+  const int32_t told = request.prompt_tokens - 1 - sequence.computed_tokens;
+  return sampled + std::clamp(told, 0, rows);
+}
+
+void Scheduler::Computed(Sequence* sequence, int32_t rows) {
+  sequence->computed_tokens += rows;
+  const int32_t full = sequence->computed_tokens / limits_.kv.block_tokens;
+  if (limits_.prefix_reuse && full > sequence->published_blocks) {
+    prefixes_->Publish(sequence->request->scope, sequence->tokens, sequence->blocks,
+                       sequence->published_blocks, full - sequence->published_blocks);
+    sequence->published_blocks = full;
+  }
+  Fork(sequence->request);
+  if (sequence->finished.has_value()) {
+    sequence->blocks = BlockList();
+  } else if (limits_.kv.attention_window > 0) {
+    const int32_t first = sequence->computed_tokens - limits_.kv.attention_window + 1;
+    sequence->blocks.ReleaseFront(std::max(first, 0) / limits_.kv.block_tokens);
+  }
+}
+
+void Scheduler::TakeEnded(Requests* ended) {
   const size_t first = ended->size();
   MoveEnded(&running_, ended);
   MoveEnded(&waiting_, ended);
   for (size_t i = first; i < ended->size(); ++i) {
-    (*ended)[i]->blocks = BlockList();
-    (*ended)[i]->pin = AdapterPin();
+    ActiveRequest* const request = (*ended)[i].get();
+    if (!request->is_running()) policy_->OnLeaveQueue(request->key.tenant);
+    LetGo(request);
+    request->scope.Reset();
+    policy_->OnEnd(request->key.tenant);
   }
 }
 
+void Scheduler::LetGo(ActiveRequest* request) {
+  for (const auto& choice : request->choices) {
+    choice->blocks = BlockList();
+    choice->has_prompt = false;
+    choice->computed_tokens = 0;
+    choice->published_blocks = 0;
+  }
+  request->pin = AdapterPin();
+  promised_blocks_ -= std::exchange(request->promised_blocks, 0);
+}
+
+int32_t Scheduler::running_sequences() const {
+  int32_t count = 0;
+  for (const auto& request : running_) count += request->preempted ? 0 : request->open_choices();
+  return count;
+}
+
 absl::Status Scheduler::CheckIntegrity() const {
-  int64_t used = 0;
-  for (const auto& sequence : running_) {
-    used += sequence->blocks.size();
-    if (static_cast<bool>(sequence->pin) == sequence->adapter.is_base()) {
-      return absl::InternalError("a running sequence has no pin, or the base has one");
+  std::vector<int32_t> references(static_cast<size_t>(blocks_->num_blocks()), 0);
+  int64_t promised = 0;
+  for (const auto& request : running_) {
+    promised += request->promised_blocks;
+    if (!request->is_running()) return absl::InternalError("a running request has no blocks");
+    if (static_cast<bool>(request->pin) == request->adapter.is_base()) {
+      return absl::InternalError("a running request has no pin, or the base has one");
     }
-    if (!sequence->adapter.is_base() && !sequence->pin.ref().SameWeights(sequence->adapter)) {
-      return absl::InternalError("a running sequence pins another adapter than its own");
+    if (!request->adapter.is_base() && !request->pin.ref().SameWeights(request->adapter)) {
+      return absl::InternalError("a running request pins another adapter than its own");
+    }
+    for (const auto& choice : request->choices) {
+      for (const int32_t id :
+           choice->blocks.ids().subspan(static_cast<size_t>(choice->blocks.released())))
+        ++references[static_cast<size_t>(id)];
     }
   }
-  for (const auto& sequence : waiting_) {
-    if (!sequence->blocks.empty() || sequence->pin) {
-      return absl::InternalError("a waiting sequence holds blocks or a pin");
+  for (const auto& request : waiting_) {
+    const bool blocks = std::any_of(request->choices.begin(), request->choices.end(),
+                                    [](const auto& choice) { return !choice->blocks.empty(); });
+    if (blocks || request->pin || request->is_running()) {
+      return absl::InternalError("a waiting request holds blocks or a pin");
     }
   }
-  if (used != blocks_->used_blocks()) {
-    return absl::InternalError("blocks were lost: running sequences own " + std::to_string(used) +
-                               ", the pool counts " + std::to_string(blocks_->used_blocks()));
+  if (promised != promised_blocks_) return absl::InternalError("promised blocks do not add up");
+  for (size_t id = 0; id < references.size(); ++id) {
+    if (references[id] == blocks_->references(static_cast<int32_t>(id))) continue;
+    return absl::InternalError("references to KV block " + std::to_string(id) +
+                               " have no owner among the running requests");
   }
   return blocks_->CheckIntegrity();
 }

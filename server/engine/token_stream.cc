@@ -25,13 +25,13 @@ class StreamState {
     Notify();
   }
 
-  bool Write(int32_t choice, std::string_view text, std::span<const int32_t> token_ids)
-      EXCLUDES(mutex_) {
+  bool Write(int32_t choice, std::string_view text, std::span<const int32_t> token_ids,
+             std::span<const TokenLogprobs> logprobs) EXCLUDES(mutex_) {
     bool accepted = false;
     {
       MutexLock lock(&mutex_);
       if (ended_) return false;
-      accepted = Append(choice, text, token_ids);
+      accepted = Append(choice, text, token_ids, logprobs);
       if (!accepted) {
         EndLocked();
         pending_.error = MakeError(absl::StatusCode::kResourceExhausted, reasons::kSlowReader, "",
@@ -117,10 +117,13 @@ class StreamState {
   bool cancelled() const { return cancelled_.load(std::memory_order_acquire); }
 
  private:
-  bool Append(int32_t choice, std::string_view text, std::span<const int32_t> token_ids)
-      REQUIRES(mutex_) {
+  bool Append(int32_t choice, std::string_view text, std::span<const int32_t> token_ids,
+              std::span<const TokenLogprobs> logprobs) REQUIRES(mutex_) {
     if (cancelled()) return true;  // nobody reads it; the engine ends the request soon
     buffered_bytes_ += static_cast<int64_t>(text.size() + token_ids.size_bytes());
+    for (const TokenLogprobs& token : logprobs) {
+      buffered_bytes_ += static_cast<int64_t>((1 + token.top.size()) * sizeof(TokenLogprob));
+    }
     if (buffered_bytes_ > max_buffered_bytes_) return false;
     StreamDelta* delta = nullptr;
     for (StreamDelta& candidate : pending_.deltas) {
@@ -132,6 +135,7 @@ class StreamState {
     }
     delta->text.append(text);
     delta->token_ids.insert(delta->token_ids.end(), token_ids.begin(), token_ids.end());
+    delta->logprobs.insert(delta->logprobs.end(), logprobs.begin(), logprobs.end());
     readable_ = true;
     return true;
   }
@@ -222,9 +226,9 @@ StreamWriter::~StreamWriter() {
 
 void StreamWriter::Start(StreamStarted started) { state_->Start(std::move(started)); }
 
-bool StreamWriter::Write(int32_t choice, std::string_view text,
-                         std::span<const int32_t> token_ids) {
-  return state_->Write(choice, text, token_ids);
+bool StreamWriter::Write(int32_t choice, std::string_view text, std::span<const int32_t> token_ids,
+                         std::span<const TokenLogprobs> logprobs) {
+  return state_->Write(choice, text, token_ids, logprobs);
 }
 
 bool StreamWriter::Finish(StreamFinished finished) { return state_->Finish(std::move(finished)); }

@@ -78,7 +78,8 @@ struct StreamEvents {
 };
 
 struct StreamOptions {
-  int64_t max_buffered_bytes = 0;   // text bytes and 4 for each token id, not yet read
+  int64_t max_buffered_bytes = 0;   // not yet read: text bytes, 4 for each token
+                                    // id, 8 for each log-probability
   std::function<void()> on_cancel;  // on the reader's thread, at most once; must not block
 };
 
@@ -133,7 +134,8 @@ class StreamWriter {
 
   void Start(StreamStarted started);
   // False once the stream has ended: by this very call if the buffer would pass its bound.
-  bool Write(int32_t choice, std::string_view text, std::span<const int32_t> token_ids);
+  bool Write(int32_t choice, std::string_view text, std::span<const int32_t> token_ids,
+             std::span<const TokenLogprobs> logprobs = {});
   // True if this call ended the stream; false if it had ended already.
   bool Finish(StreamFinished finished);
   bool Fail(absl::Status error);

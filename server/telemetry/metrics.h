@@ -97,7 +97,11 @@ struct Metrics {
   Histogram step_rows;               // lamella_step_rows
   Histogram step_distinct_adapters;  // lamella_step_distinct_adapters: the base not counted
   Gauge kv_blocks_used;              // lamella_kv_blocks_used
+  Gauge kv_blocks_cached;            // lamella_kv_blocks_cached: unused, their prefix kept
   Gauge kv_blocks_total;             // lamella_kv_blocks_total
+  Counter cached_tokens;  // lamella_cached_prompt_tokens_total: found in the prefix index
+  Counter preemptions;    // lamella_preemptions_total: requests sent back for want of blocks
+  Counter replacements;   // lamella_fair_replacements_total: and for another tenant's turn
   // Times that an idle engine missed blocks or pins; anything but 0 is a bug.
   Counter integrity_failures;  // lamella_integrity_failures_total
 

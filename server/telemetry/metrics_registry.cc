@@ -103,6 +103,14 @@ void MakeEngineMetrics(Maker make, Metrics* m) {
   m->step_distinct_adapters =
       make.MakeHistogram("step_distinct_adapters", kAdapterBuckets, "Distinct adapters of a step.");
   m->kv_blocks_used = make.MakeGauge("kv_blocks_used", "KV blocks in use.");
+  m->kv_blocks_cached =
+      make.MakeGauge("kv_blocks_cached", "KV blocks that nobody uses but that keep a prefix.");
+  m->cached_tokens = make.MakeCounter("cached_prompt_tokens_total",
+                                      "Prompt tokens that were found in the prefix index.");
+  m->preemptions = make.MakeCounter("preemptions_total",
+                                    "Running requests that were sent back for want of KV blocks.");
+  m->replacements = make.MakeCounter(
+      "fair_replacements_total", "Running requests that were sent back for another tenant's turn.");
   m->kv_blocks_total = make.MakeGauge("kv_blocks_total", "KV blocks there are.");
   m->integrity_failures =
       make.MakeCounter("integrity_failures_total", "Times that an idle engine missed blocks.");

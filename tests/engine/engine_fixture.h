@@ -2,6 +2,7 @@
 // that keep what they were told.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -20,8 +21,15 @@ namespace lamella {
 struct Recorded {
   StreamReader reader;
   std::optional<StreamStarted> started;
-  std::string text;
-  std::vector<int32_t> token_ids;
+  // Of one choice.
+  struct Choice {
+    std::string text;
+    std::vector<int32_t> token_ids;
+    std::vector<TokenLogprobs> logprobs;
+  };
+  std::map<int32_t, Choice> choices;
+  std::string text;                // of choice 0
+  std::vector<int32_t> token_ids;  // of choice 0
   std::optional<StreamFinished> finished;
   absl::Status error;
   int32_t terminals = 0;
@@ -33,9 +41,14 @@ struct Recorded {
       EXPECT_EQ(terminals, 0) << "something came after the end";
       if (events->started.has_value()) started = events->started;
       for (const StreamDelta& delta : events->deltas) {
-        text += delta.text;
-        token_ids.insert(token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
+        Choice& choice = choices[delta.choice];
+        choice.text += delta.text;
+        choice.token_ids.insert(choice.token_ids.end(), delta.token_ids.begin(),
+                                delta.token_ids.end());
+        choice.logprobs.insert(choice.logprobs.end(), delta.logprobs.begin(), delta.logprobs.end());
       }
+      text = choices[0].text;
+      token_ids = choices[0].token_ids;
       if (events->finished.has_value()) finished = events->finished;
       if (!events->error.ok()) error = events->error;
       terminals += (events->finished.has_value() ? 1 : 0) + (events->error.ok() ? 0 : 1);

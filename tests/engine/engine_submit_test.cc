@@ -95,15 +95,12 @@ TEST_F(EngineSubmitTest, RefusesSamplingThatMeansNothing) {
 
 class EngineSmallCacheTest : public EngineFixture {
  protected:
-  EngineSmallCacheTest()
-      : small_({.block_tokens = 4,
-                .num_blocks = 2,
-                .max_rows = 64,
-                .max_sequences = 16,
-                .max_logit_rows = 16,
-                .context_tokens = 128,
-                .vocab_size = 512}) {}
-  PuppetExecutor small_;
+  static ExecutorLimits TwoBlocks() {
+    ExecutorLimits limits = PuppetExecutor::SmallLimits();
+    limits.num_blocks = 2;
+    return limits;
+  }
+  PuppetExecutor small_{TwoBlocks()};
 };
 
 TEST_F(EngineSmallCacheTest, RefusesWhatCanNeverFit) {
@@ -113,7 +110,7 @@ TEST_F(EngineSmallCacheTest, RefusesWhatCanNeverFit) {
   const absl::Status status = (*engine)->Submit(MakeRequest("12345", 5)).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ErrorReason(status), "CANNOT_FIT");
-  EXPECT_NE(std::string(status.message()).find("need 9 tokens of the KV cache, it has 8"),
+  EXPECT_NE(std::string(status.message()).find("need 3 blocks of the KV cache, it has 2"),
             std::string::npos)
       << status;
   EXPECT_EQ((*engine)->Submit(MakeRequest("12345", 4)).status(), absl::OkStatus());

@@ -250,10 +250,10 @@ TEST_F(EngineTest, TimingsComeFromTheClock) {
   const Timings& timings = answer.finished.value().timings;
   EXPECT_EQ(timings.queue, absl::Milliseconds(55));
   EXPECT_EQ(timings.adapter_wait, absl::Milliseconds(50));
-  EXPECT_EQ(timings.prefill, absl::Milliseconds(20));  // two chunks
-  EXPECT_EQ(timings.first_token, absl::Milliseconds(75));
+  EXPECT_EQ(timings.prefill, absl::Milliseconds(10));  // one step: nobody decodes beside it
+  EXPECT_EQ(timings.first_token, absl::Milliseconds(65));
   EXPECT_EQ(timings.decode, absl::Milliseconds(30));
-  EXPECT_EQ(timings.steps, 5);
+  EXPECT_EQ(timings.steps, 4);
   EXPECT_EQ(timings.mean_distinct_adapters, 1.0);
 }
 

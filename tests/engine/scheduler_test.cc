@@ -92,8 +92,9 @@ TEST_F(SchedulerTest, ALargeRequestIsNotOvertakenForBlocks) {
 TEST_F(SchedulerTest, WhatCannotHaveBlocksHoldsNoPin) {
   catalogue_.SetLive("t", "a", "1");
   std::vector<Recorded> streams;
-  streams.push_back(Submit(MakeRequest(std::string(100, 'a'), 28)));
-  streams.push_back(Submit(MakeRequest(std::string(100, 'b'), 28)));
+  // 64 blocks of 4 tokens: 30 each for the first two, which prefill in one step of 16 rows.
+  streams.push_back(Submit(MakeRequest(std::string(8, 'a'), 112)));
+  streams.push_back(Submit(MakeRequest(std::string(8, 'b'), 112)));
   streams.push_back(Submit(MakeRequest(std::string(100, 'c'), 25, "a")));
   Step();
   EXPECT_EQ(engine().queued(), 1);

@@ -42,14 +42,15 @@ class PuppetExecutor final : public ModelExecutor {
 
   // What the executor answers to this prompt, whoever else is in its steps.
   static std::vector<int32_t> Alone(const AdapterRef& adapter, const std::vector<int32_t>& prompt,
-                                    int32_t count, const SamplingParams& sampling = {}) {
+                                    int32_t count, const SamplingParams& sampling = {},
+                                    int32_t choice = 0) {
     Cell cell;
     for (size_t i = 0; i < prompt.size(); ++i) {
       cell = Next(cell, FakeTag(adapter), prompt[i], static_cast<int32_t>(i));
     }
     std::vector<int32_t> answer;
     while (static_cast<int32_t>(answer.size()) < count) {
-      answer.push_back(Token(cell, sampling, static_cast<int32_t>(answer.size())));
+      answer.push_back(Token(cell, sampling, choice, static_cast<int32_t>(answer.size())));
       cell = Next(cell, FakeTag(adapter), answer.back(), cell.position + 1);
     }
     return answer;
@@ -134,9 +135,13 @@ class PuppetExecutor final : public ModelExecutor {
             position == 0 ? token : before.first_token};
   }
   // A small letter, so that answers are text.
-  static int32_t Token(const Cell& cell, const SamplingParams& sampling, int32_t index) {
+  static int32_t Token(const Cell& cell, const SamplingParams& sampling, int32_t choice,
+                       int32_t index) {
     uint64_t x = cell.chain;
-    if (!sampling.greedy()) x = Mix(x ^ Mix(sampling.seed + static_cast<uint64_t>(index)));
+    if (!sampling.greedy()) {
+      x = Mix(x ^ Mix(sampling.seed + static_cast<uint64_t>(index) +
+                      (static_cast<uint64_t>(choice) << 32)));
+    }
     return static_cast<int32_t>('a' + x % 26);
   }
 
@@ -165,7 +170,8 @@ class PuppetExecutor final : public ModelExecutor {
     TellOfPrompt(rows, index, poisoned_.contains(cell.first_token), output);
     if (!rows.sample) return;
     SampledToken sampled{static_cast<int32_t>(index),
-                         Token(cell, *rows.sampling, rows.sample_position), true};
+                         Token(cell, *rows.sampling, rows.choice_index, rows.sample_position),
+                         true};
     const auto script = scripts_.find(cell.first_token);
     const auto at = static_cast<size_t>(rows.sample_position);
     if (script != scripts_.end() && at < script->second.size())
@@ -209,7 +215,7 @@ class PuppetExecutor final : public ModelExecutor {
     EXPECT_LE(input.rows(), limits_.max_rows);
     EXPECT_LE(input.sequences.size(), static_cast<size_t>(limits_.max_sequences));
     int32_t row = 0;
-    std::set<int32_t> blocks;
+    std::set<int32_t> written;
     for (const SequenceRows& rows : input.sequences) {
       EXPECT_EQ(rows.row_begin, row);
       EXPECT_GT(rows.row_count, 0);
@@ -218,10 +224,7 @@ class PuppetExecutor final : public ModelExecutor {
       EXPECT_LE(end, limits_.context_tokens);
       EXPECT_GE(rows.block_table.size() * static_cast<size_t>(limits_.block_tokens),
                 static_cast<size_t>(end));
-      for (const int32_t block : rows.block_table) {
-        EXPECT_TRUE(block >= 0 && block < limits_.num_blocks);
-        EXPECT_TRUE(blocks.insert(block).second) << "two sequences write to one block";
-      }
+      CheckBlocks(rows, &written);
     }
     EXPECT_EQ(row, input.rows());
     CheckTokens(input);
@@ -259,6 +262,24 @@ class PuppetExecutor final : public ModelExecutor {
           0, std::min(static_cast<int32_t>(end), rows.prompt_tokens - 1) - rows.first_position);
     }
     EXPECT_LE(logit_rows, limits_.max_logit_rows);
+  }
+
+  // Blocks may be read by many; who writes to one is alone in it. What lies before the window is not
+  // looked at.
+  void CheckBlocks(const SequenceRows& rows, std::set<int32_t>* written) const {
+    const int32_t first_seen =
+        limits_.attention_window > 0 ? rows.first_position - limits_.attention_window + 1 : 0;
+    const auto first = static_cast<size_t>(std::max(first_seen, 0) / limits_.block_tokens);
+    const int32_t end = rows.first_position + rows.row_count;
+    for (size_t i = first; static_cast<int32_t>(i) * limits_.block_tokens < end; ++i) {
+      const int32_t block = rows.block_table[i];
+      EXPECT_TRUE(block >= 0 && block < limits_.num_blocks);
+      const bool writes = static_cast<int32_t>(i + 1) * limits_.block_tokens > rows.first_position;
+      if (writes) {
+        EXPECT_TRUE(written->insert(block).second) << "two sequences write to one block";
+      }
+    }
+    for (const int32_t block : rows.block_table) EXPECT_LT(block, limits_.num_blocks);
   }
 
   const ExecutorLimits limits_;
