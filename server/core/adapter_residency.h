@@ -3,6 +3,7 @@
 // implements both. Thread-safe; no call blocks on I/O.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -21,8 +22,9 @@ class AdapterPin {
  public:
   AdapterPin() = default;
   // `weights` keeps the residency alive until its last copy dies.
-  AdapterPin(AdapterRef ref, std::shared_ptr<const AdapterWeights> weights)
-      : ref_(std::move(ref)), weights_(std::move(weights)) {}
+  AdapterPin(AdapterRef ref, std::shared_ptr<const AdapterWeights> weights,
+             int64_t loaded_bytes = 0)
+      : ref_(std::move(ref)), weights_(std::move(weights)), loaded_bytes_(loaded_bytes) {}
   AdapterPin(AdapterPin&&) = default;
   AdapterPin& operator=(AdapterPin&&) = default;
   AdapterPin(const AdapterPin&) = delete;
@@ -31,10 +33,13 @@ class AdapterPin {
   explicit operator bool() const { return weights_ != nullptr; }
   const AdapterRef& ref() const { return ref_; }
   const AdapterWeights* weights() const { return weights_.get(); }
+  // What the load brought in whose first use this is; 0 of a later use. To be charged once.
+  int64_t loaded_bytes() const { return loaded_bytes_; }
 
  private:
   AdapterRef ref_;
   std::shared_ptr<const AdapterWeights> weights_;
+  int64_t loaded_bytes_ = 0;
 };
 
 class AdapterResidency {

@@ -22,17 +22,15 @@ AdapterGate::AdapterGate(AdapterResidency* residency, absl::Duration retry,
                          std::function<void()> wake)
     : residency_(residency), retry_(retry), wake_(std::move(wake)) {}
 
-std::shared_ptr<LoadSignal> AdapterGate::RequestLoad(const AdapterRef& adapter) const {
+std::shared_ptr<std::atomic<bool>> AdapterGate::RequestLoad(const AdapterRef& adapter) const {
   if (adapter.is_base()) return nullptr;
-  // A new signal each time: a late callback of an earlier load must not settle this one.
-  auto load = std::make_shared<LoadSignal>();
-  residency_->RequestLoad(adapter, [load, wake = wake_] {
-    const int64_t loaded_bytes = 0;
-    load->loaded_bytes.store(loaded_bytes, std::memory_order_relaxed);
-    load->settled.store(true, std::memory_order_release);
+  // A new flag each time: a late callback of an earlier load must not settle this one.
+  auto settled = std::make_shared<std::atomic<bool>>(false);
+  residency_->RequestLoad(adapter, [settled, wake = wake_] {
+    settled->store(true, std::memory_order_release);
     wake();
   });
-  return load;
+  return settled;
 }
 
 bool AdapterGate::Observe(ActiveRequest* request, absl::Time now) {
@@ -40,9 +38,9 @@ bool AdapterGate::Observe(ActiveRequest* request, absl::Time now) {
   AdapterWait& wait = request->adapter_wait;
   if (wait.retry_at.has_value() && now >= *wait.retry_at) {
     wait.retry_at.reset();
-    wait.load = RequestLoad(request->adapter);
+    wait.settled = RequestLoad(request->adapter);
   }
-  if (wait.retry_at.has_value() || !wait.load->settled.load(std::memory_order_acquire)) {
+  if (wait.retry_at.has_value() || !wait.settled->load(std::memory_order_acquire)) {
     if (!wait.since.has_value()) wait.since = now;
     return false;
   }

@@ -22,8 +22,8 @@ class AdapterGate {
   AdapterGate(AdapterResidency* residency, absl::Duration retry, std::function<void()> wake);
 
   // The request was admitted: its load need not wait for the step that runs now. From any thread.
-  // The signal is given once the load has settled; null for the base.
-  std::shared_ptr<LoadSignal> RequestLoad(const AdapterRef& adapter) const;
+  // The flag is set once the load has settled; null for the base.
+  std::shared_ptr<std::atomic<bool>> RequestLoad(const AdapterRef& adapter) const;
 
   // Whether TryPin is worth a try: no load is under way. Keeps the time that the request waits for
   // its adapter, so it is asked for every waiting request in every step.

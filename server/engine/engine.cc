@@ -124,11 +124,11 @@ absl::StatusOr<StreamReader> Engine::Submit(Request request) {
       {impl_->options.stream_buffer_bytes, [inbox = impl_->inbox] { inbox->Wake(); }});
   const auto prompt_tokens = static_cast<double>(prompt.size());
   // Now, not in the loop: a load and the step that runs at this moment go on side by side.
-  auto load = impl_->loop.RequestLoad(adapter);
+  auto settled = impl_->loop.RequestLoad(adapter);
   Submission submission{std::move(request.request_id),
                         std::move(request.tenant),
                         std::move(adapter),
-                        std::move(load),
+                        std::move(settled),
                         std::move(prompt),
                         std::move(request.sampling),
                         std::move(request.stop),

@@ -39,7 +39,7 @@ class EngineLoop {
   bool Step();
 
   // Asks for the adapter of a request that is about to be pushed. From any thread.
-  std::shared_ptr<LoadSignal> RequestLoad(const AdapterRef& adapter) const {
+  std::shared_ptr<std::atomic<bool>> RequestLoad(const AdapterRef& adapter) const {
     return gate_.RequestLoad(adapter);
   }
 

@@ -11,9 +11,6 @@ namespace lamella {
 bool Scheduler::TryAdmit(ActiveRequest* request, absl::Time now) {
   // Who waits for a load holds nobody up.
   if (!gate_->Observe(request, now)) return true;
-  if (request->adapter_wait.load != nullptr) {
-    policy_->OnLoad(request->key.tenant, request->adapter_wait.load->loaded_bytes.exchange(0));
-  }
   // No overtaking here, or small requests could keep a large one out for ever.
   while (!HasRoom(*request)) {
     if (!Replace(*request)) return false;
@@ -23,6 +20,7 @@ bool Scheduler::TryAdmit(ActiveRequest* request, absl::Time now) {
   if (!pin.ok()) request->Fail(pin.status());
   if (!pin.ok() || !pin->has_value()) return true;
   request->pin = **std::move(pin);
+  policy_->OnLoad(request->key.tenant, request->pin.loaded_bytes());
   Start(request, now);
   return true;
 }

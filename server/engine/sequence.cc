@@ -33,7 +33,7 @@ ActiveRequest::ActiveRequest(Submission submission, QueueKey key_in, const Token
       cache_salt(std::move(submission.cache_salt)),
       ticket(std::move(submission.ticket)),
       stream(std::move(submission.stream)) {
-  adapter_wait.load = std::move(submission.load);
+  adapter_wait.settled = std::move(submission.adapter_settled);
   choices.reserve(static_cast<size_t>(submission.n));
   for (int32_t i = 0; i < submission.n; ++i) {
     choices.push_back(std::make_unique<Sequence>(this, i, submission.prompt,

@@ -29,20 +29,14 @@
 
 namespace lamella {
 
-// What a load tells those who wait for it, on any thread.
-struct LoadSignal {
-  std::atomic<int64_t> loaded_bytes{0};  // of a load that this request caused; before `settled`
-  std::atomic<bool> settled{false};
-};
-
 // What Submit hands to the loop.
 struct Submission {
   std::string request_id;
   std::string tenant;
   AdapterRef adapter;
-  std::shared_ptr<LoadSignal> load;  // that Submit asked for; null for the base
-  std::vector<int32_t> prompt;       // int32 [1 or more], every id within the vocabulary
-  SamplingParams sampling;           // with the seed in use
+  std::shared_ptr<std::atomic<bool>> adapter_settled;  // of the load that Submit asked for
+  std::vector<int32_t> prompt;  // int32 [1 or more], every id within the vocabulary
+  SamplingParams sampling;      // with the seed in use
   StopParams stop;
   int32_t n = 1;
   LogprobParams logprobs;
@@ -55,7 +49,8 @@ struct Submission {
 
 // How a request waits for its adapter.
 struct AdapterWait {
-  std::shared_ptr<LoadSignal> load;    // shared with the residency's callback
+  // Set by the residency when a load settles; shared with its callback.
+  std::shared_ptr<std::atomic<bool>> settled;
   std::optional<absl::Time> since;     // of the wait for the load that is under way
   std::optional<absl::Time> retry_at;  // when to ask for the load again
 };

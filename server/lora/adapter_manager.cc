@@ -152,10 +152,11 @@ absl::StatusOr<AdapterPin> AdapterManager::TryPin(const AdapterRef& ref) {
   std::optional<Cache::Pin> pin = cache_.Lookup(key);
   if (!pin.has_value()) return WhyNotResident(key);
   // Used: from now on this pin is what keeps it.
-  TakeFirstUse(key).Reset();
+  const bool is_first = static_cast<bool>(TakeFirstUse(key));
   const AdapterWeights* const weights = (*pin)->get();
   auto holder = std::make_shared<PinHolder>(*std::move(pin), this);
-  return AdapterPin(ref, std::shared_ptr<const AdapterWeights>(std::move(holder), weights));
+  return AdapterPin(ref, std::shared_ptr<const AdapterWeights>(std::move(holder), weights),
+                    is_first ? static_cast<int64_t>(weights->packed_bytes()) : 0);
 }
 
 bool AdapterManager::Step() {

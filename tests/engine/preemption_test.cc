@@ -56,10 +56,10 @@ TEST_F(PreemptionTest, APreemptedRequestHoldsNoPin) {
   for (const char letter : {'a', 'b', 'c', 'd'}) {
     streams.push_back(Submit(MakeRequest(std::string(10, letter), 110, "a")));
   }
-  int32_t fewest = 4;
+  int64_t fewest = 4;
   for (int i = 0; i < 90; ++i) {
     Step();
-    fewest = std::min(fewest, residency_.pins());
+    fewest = std::min<int64_t>(fewest, residency_.pins());
   }
   EXPECT_LT(fewest, 4);
   ASSERT_TRUE(RunUntilIdle());

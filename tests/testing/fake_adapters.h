@@ -71,6 +71,8 @@ class FakeCatalogue final : public AdapterCatalogue {
 // Loads settle at once unless HoldLoads is on; then FinishLoads or FailLoad settles them.
 class FakeResidency final : public AdapterResidency {
  public:
+  static constexpr int64_t kBytes = 1 << 20;  // of every adapter
+
   explicit FakeResidency(size_t capacity = 1000) : capacity_(capacity) {}
 
   void RequestLoad(const AdapterRef& ref, std::function<void()> on_settled) override {
@@ -90,10 +92,10 @@ class FakeResidency final : public AdapterResidency {
   absl::StatusOr<AdapterPin> TryPin(const AdapterRef& ref) override {
     MutexLock lock(&mutex_);
     ++pin_attempts_;
-    const Entry& entry = entries_[ref.Key()];
+    Entry& entry = entries_[ref.Key()];
     if (entry.resident != nullptr) {
       auto pin = std::make_shared<PinHolder>(entry.resident, this);
-      return AdapterPin(ref, AsWeights(std::move(pin)));
+      return AdapterPin(ref, AsWeights(std::move(pin)), std::exchange(entry.unused_bytes, 0));
     }
     if (!entry.failed.ok()) return entry.failed;
     if (entry.full) {
@@ -147,6 +149,7 @@ class FakeResidency final : public AdapterResidency {
   struct Entry {
     AdapterRef ref;
     std::shared_ptr<FakeAdapter> resident;
+    int64_t unused_bytes = 0;  // loaded and not used yet
     bool loading = false;
     bool full = false;
     absl::Status failed;
@@ -208,6 +211,7 @@ class FakeResidency final : public AdapterResidency {
         entry.full = result.ok() && !MakeRoom();
         if (result.ok() && !entry.full) {
           entry.resident = std::make_shared<FakeAdapter>(FakeAdapter{ref, FakeTag(ref)});
+          entry.unused_bytes = kBytes;
         }
       }
       entry.loading = false;
