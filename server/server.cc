@@ -102,7 +102,7 @@ EngineOptions EngineOptionsOf(const ServerConfig& config) {
   options.prefill_chunk_tokens =
       std::min(options.prefill_chunk_tokens, config.batch.max_rows_per_step);
   options.max_running = config.batch.max_sequences;
-  options.max_queued = config.batch.max_queued_requests;
+  options.admission.max_queued = config.batch.max_queued_requests;
   return options;
 }
 

@@ -81,6 +81,7 @@ absl::StatusOr<AdmissionTicket> AdmissionController::Admit(const AdmissionReques
   }
   if (queued_ == 0) pace_.OnBegin(now);
   ++queued_;
+  if (tenant->queued++ == 0) ++waiting_tenants_;
   ++in_flight_;
   ++tenant->in_flight;
   AddQueued(tenant, request.least_tokens, 0);
@@ -99,12 +100,6 @@ absl::Status AdmissionController::CheckServing(const AdmissionRequest& request,
     return MakeError(absl::StatusCode::kDeadlineExceeded, reasons::kDeadlineExceeded, "",
                      "the deadline has passed");
   }
-  if (queued_ >= options_.max_queued) {
-    return Refuse(reasons::kQueueFull,
-                  "the queue holds " + std::to_string(queued_) + " requests, its limit is " +
-                      std::to_string(options_.max_queued),
-                  pace_.NextDeparture(now));
-  }
   if (options_.max_in_flight > 0 && in_flight_ >= options_.max_in_flight) {
     return Refuse(reasons::kQueueFull,
                   Over("the server has", in_flight_, "requests in flight", options_.max_in_flight),
@@ -113,8 +108,21 @@ absl::Status AdmissionController::CheckServing(const AdmissionRequest& request,
   return absl::OkStatus();
 }
 
+bool AdmissionController::HasPlace(const TenantQuota& tenant) const {
+  if (queued_ < options_.max_queued) return true;
+  if (!options_.fair_shares || queued_ >= options_.most_queued()) return false;
+  const int32_t tenants = waiting_tenants_ + (tenant.queued == 0 ? 1 : 0);
+  return tenant.queued < options_.max_queued / tenants;
+}
+
 absl::Status AdmissionController::CheckTenant(const AdmissionRequest& request,
                                               const TenantQuota& tenant, absl::Time now) const {
+  if (!HasPlace(tenant)) {
+    return Refuse(reasons::kQueueFull,
+                  "the queue holds " + std::to_string(queued_) + " requests, its limit is " +
+                      std::to_string(options_.max_queued),
+                  pace_.NextDeparture(now));
+  }
   const int32_t most = tenant.limits.max_in_flight;
   if (most > 0 && tenant.in_flight >= most) {
     return Refuse(reasons::kTenantInFlightLimit,
@@ -246,6 +254,7 @@ void AdmissionController::End(AdmissionTicket* ticket) {
 void AdmissionController::Dequeue(AdmissionTicket* ticket) {
   ticket->queued_ = false;
   --queued_;
+  if (--ticket->tenant_->queued == 0) --waiting_tenants_;
   if (ticket->settled_ && !ticket->aside_) AddReady(-1);
   AddQueued(ticket->tenant_, -ticket->tokens_, ticket->aside_ ? -ticket->tokens_ : 0);
 }

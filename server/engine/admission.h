@@ -110,6 +110,8 @@ class AdmissionController {
   void End(AdmissionTicket* ticket) EXCLUDES(mutex_);
 
   absl::Status CheckServing(const AdmissionRequest& request, absl::Time now) const REQUIRES(mutex_);
+  // Whether the queue is not full, or full of others while this tenant has less than its share.
+  bool HasPlace(const TenantQuota& tenant) const REQUIRES(mutex_);
   absl::Status CheckTenant(const AdmissionRequest& request, const TenantQuota& tenant,
                            absl::Time now) const REQUIRES(mutex_);
   // Whether a prompt of `tokens` may be queued and computed, of which `counted` are queued already.
@@ -136,6 +138,7 @@ class AdmissionController {
   bool draining_ GUARDED_BY(mutex_) = false;
   absl::Time drain_deadline_ GUARDED_BY(mutex_) = absl::InfiniteFuture();
   int32_t queued_ GUARDED_BY(mutex_) = 0;
+  int32_t waiting_tenants_ GUARDED_BY(mutex_) = 0;  // with something queued
   int32_t in_flight_ GUARDED_BY(mutex_) = 0;
   int32_t ready_ GUARDED_BY(mutex_) = 0;  // of the queued ones, settled and not aside
   int64_t queued_tokens_ GUARDED_BY(mutex_) = 0;

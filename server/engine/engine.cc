@@ -50,16 +50,18 @@ uint64_t FirstSeed(const EngineOptions& options) {
 
 struct Engine::Impl {
   Impl(EngineOptions options_in, EngineDeps deps_in)
-      : options(WithinRunning(options_in)),
+      : options(Agreeing(options_in)),
         deps(WithMetrics(deps_in)),
-        admission({.max_queued = options.max_queued}, nullptr, deps.clock),
-        inbox(std::make_shared<EngineLoop::Inbox>(static_cast<size_t>(options.max_queued))),
+        admission(options.admission, deps.tenants, deps.clock),
+        inbox(std::make_shared<EngineLoop::Inbox>(
+            static_cast<size_t>(options.admission.most_queued()))),
         loop(options, deps, &admission, inbox),
         next_seed(FirstSeed(options)) {}
 
-  // All choices of a request run together.
-  static EngineOptions WithinRunning(EngineOptions given) {
+  static EngineOptions Agreeing(EngineOptions given) {
+    // All choices of a request run together.
     given.limits.max_n = std::min(given.limits.max_n, given.max_running);
+    given.admission.fair_shares = given.policy == EngineOptions::Policy::kVtc;
     return given;
   }
   EngineDeps WithMetrics(EngineDeps given) const {
@@ -107,8 +109,11 @@ Engine::~Engine() { Stop(); }
 absl::StatusOr<StreamReader> Engine::Submit(Request request) {
   const EngineDeps& deps = impl_->deps;
   const ExecutorLimits& executor = deps.executor->limits();
-  ASSIGN_OR_RETURN(AdmissionTicket ticket, impl_->admission.Admit({.tenant = request.tenant,
-                                                                   .deadline = request.deadline}));
+  ASSIGN_OR_RETURN(
+      AdmissionTicket ticket,
+      impl_->admission.Admit({.tenant = request.tenant,
+                              .least_tokens = static_cast<int64_t>(request.prompt_token_ids.size()),
+                              .deadline = request.deadline}));
   RETURN_IF_ERROR(CheckBeforeTokenizing(request, impl_->options.limits, executor));
   ASSIGN_OR_RETURN(AdapterRef adapter,
                    deps.catalogue->Resolve(request.tenant, request.adapter_id, request.request_id));

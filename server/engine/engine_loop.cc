@@ -97,7 +97,8 @@ void EngineLoop::ExpireDeadlines() {
   now_ = deps_.clock->Now();
   const absl::Time drain_deadline = admission_->drain_deadline();
   for (const auto& request : scheduler_.waiting()) {
-    gate_.Observe(request.get(), now_);
+    // Who waits for an adapter is ahead of nobody.
+    request->ticket.SetAside(!gate_.Observe(request.get(), now_));
     Expire(request.get(), true, drain_deadline);
   }
   for (const auto& request : scheduler_.running()) Expire(request.get(), false, drain_deadline);

@@ -40,7 +40,7 @@ absl::Status EngineOptions::Validate() const {
   // Otherwise a full house of decode rows would leave no row for a prompt, for ever.
   RETURN_IF_ERROR(RequireAtLeast(int64_t{max_running} + 1, step_tokens, "step_tokens"));
   RETURN_IF_ERROR(RequireAtLeast(1, prefill_chunk_tokens, "prefill_chunk_tokens"));
-  RETURN_IF_ERROR(RequireAtLeast(1, max_queued, "max_queued"));
+  RETURN_IF_ERROR(admission.Validate());
   RETURN_IF_ERROR(RequireAtLeast(1, adapter_strikes, "adapter_strikes"));
   // One character of four bytes and a token id.
   RETURN_IF_ERROR(RequireAtLeast(8, stream_buffer_bytes, "stream_buffer_bytes"));

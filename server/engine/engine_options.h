@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "server/engine/admission_options.h"
 #include "server/engine/vtc_policy.h"
 
 namespace lamella {
@@ -26,11 +27,11 @@ struct RequestLimits {
 
 struct EngineOptions {
   RequestLimits limits;
+  AdmissionOptions admission;  // its fair_shares follows `policy`
 
   int32_t step_tokens = 512;              // rows of one step, decode and prefill together
   int32_t prefill_chunk_tokens = 256;     // prefill rows of a step in which somebody decodes
   int32_t max_running = 64;               // sequences that own blocks at one time
-  int32_t max_queued = 256;               // accepted requests that wait for their first step
   int64_t stream_buffer_bytes = 1 << 20;  // unread answer of one request
 
   // Longest time that an accepted request waits for its adapter to become resident.

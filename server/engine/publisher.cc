@@ -55,6 +55,7 @@ void Publisher::News(Sequence* sequence) const {
 }
 
 void Publisher::End(ActiveRequest* request) const {
+  request->ticket.ReportGenerated(request->generated_tokens());
   if (!request->error.ok()) {
     metrics_->requests_finished.WithReason(FinishLabel(std::nullopt, request->error)).Increment();
     request->stream.Fail(request->error);

@@ -8,6 +8,8 @@ namespace lamella {
 namespace {
 
 void MoveEnded(Scheduler::Requests* from, Scheduler::Requests* to) {
+  // Mostly none has, and partitioning allocates.
+  if (std::none_of(from->begin(), from->end(), [](const auto& r) { return r->ended(); })) return;
   const auto ended = std::stable_partition(from->begin(), from->end(),
                                            [](const auto& request) { return !request->ended(); });
   std::move(ended, from->end(), std::back_inserter(*to));

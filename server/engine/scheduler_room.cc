@@ -127,6 +127,9 @@ void Scheduler::Preempt(ActiveRequest* request) {
 }
 
 void Scheduler::MovePreempted() {
+  if (std::none_of(running_.begin(), running_.end(), [](const auto& r) { return r->preempted; })) {
+    return;
+  }
   const auto preempted = std::stable_partition(
       running_.begin(), running_.end(), [](const auto& request) { return !request->preempted; });
   for (auto i = preempted; i != running_.end(); ++i) (*i)->preempted = false;

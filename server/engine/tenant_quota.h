@@ -42,6 +42,7 @@ class TokenBucket {
 struct TenantQuota {
   TenantLimits limits;  // as the directory said last
   int32_t in_flight = 0;
+  int32_t queued = 0;  // of those
   int64_t queued_tokens = 0;
   int64_t aside_tokens = 0;   // of those, of requests that wait for an adapter
   double waiting_weight = 0;  // its weight while it has tokens ahead of somebody, else 0

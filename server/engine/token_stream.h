@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "server/core/request.h"
 #include "server/core/step.h"
@@ -51,8 +52,8 @@ struct StreamDelta {
   std::string text;  // whole UTF-8 characters; may be empty
   // Every generated token arrives here once, with or after the text it belongs to; also the token
   // that stopped the answer and those whose text a stop string removed.
-  std::vector<int32_t> token_ids;
-  std::vector<TokenLogprobs> logprobs;  // of each of token_ids, if asked for; else empty
+  absl::InlinedVector<int32_t, 6> token_ids;  // a reader that keeps up costs no allocation
+  std::vector<TokenLogprobs> logprobs;        // of each of token_ids, if asked for; else empty
 };
 
 struct ChoiceEnd {
@@ -70,7 +71,7 @@ struct StreamFinished {
 // Everything that was there to read, in the order of its fields.
 struct StreamEvents {
   std::optional<StreamStarted> started;
-  std::vector<StreamDelta> deltas;  // at most one for each choice
+  absl::InlinedVector<StreamDelta, 1> deltas;  // at most one for each choice
   std::optional<StreamFinished> finished;
   absl::Status error;  // not OK: the stream failed and `finished` is empty
 

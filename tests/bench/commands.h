@@ -9,6 +9,7 @@ namespace lamella::bench {
 
 absl::Status EngineCommand();
 absl::Status LoadCommand();
+absl::Status StallCommand();
 absl::Status StoreCommand();
 absl::Status ZipfCommand();
 

@@ -81,5 +81,27 @@ TEST(AdmissionControllerTest, DrainingRefusesUntilItsDeadline) {
   admission.WaitUntilEmpty();
 }
 
+TEST(AdmissionTest, AFullQueueKeepsPlacesForTenantsBelowTheirShare) {
+  FakeClock clock;
+  AdmissionController admission({.max_queued = 8}, nullptr, &clock);
+  std::vector<AdmissionTicket> tickets;
+  for (int i = 0; i < 8; ++i) tickets.push_back(*admission.Admit({.tenant = "heavy"}));
+  EXPECT_EQ(ErrorReason(admission.Admit({.tenant = "heavy"}).status()), "QUEUE_FULL");
+  for (const char* light : {"a", "b"}) {
+    absl::StatusOr<AdmissionTicket> ticket = admission.Admit({.tenant = light});
+    ASSERT_EQ(ticket.status(), absl::OkStatus()) << light;
+    tickets.push_back(*std::move(ticket));
+  }
+  // A quarter more, no more.
+  EXPECT_EQ(ErrorReason(admission.Admit({.tenant = "c"}).status()), "QUEUE_FULL");
+}
+
+TEST(AdmissionTest, WithoutFairSharesAFullQueueIsFull) {
+  FakeClock clock;
+  AdmissionController admission({.max_queued = 1, .fair_shares = false}, nullptr, &clock);
+  const absl::StatusOr<AdmissionTicket> ticket = admission.Admit({.tenant = "heavy"});
+  EXPECT_EQ(ErrorReason(admission.Admit({.tenant = "a"}).status()), "QUEUE_FULL");
+}
+
 }  // namespace
 }  // namespace lamella

@@ -46,7 +46,7 @@ TEST(AdmissionThreadTest, CountsStayWithinTheirLimitsAndComeBackToNothing) {
         }
         ++accepted;
         EXPECT_LE(admission.in_flight(), 12);
-        EXPECT_LE(admission.queued(), 8);
+        EXPECT_LE(admission.queued(), 10);
         MutexLock lock(&mutex);
         handed_over.push_back(*std::move(ticket));
       }

@@ -96,7 +96,7 @@ class EngineFixture : public testing::Test {
     options->step_tokens = 16;
     options->prefill_chunk_tokens = 8;
     options->max_running = 8;
-    options->max_queued = 32;
+    options->admission.max_queued = 32;
     options->seed = 7;
   }
 

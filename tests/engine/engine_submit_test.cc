@@ -131,7 +131,7 @@ TEST_F(EngineSubmitTest, PastDeadlineIsRefused) {
 }
 
 TEST_F(EngineSubmitTest, AFullQueueRefusesBeforeTokenizingAndSaysWhenToRetry) {
-  options_.max_queued = 2;
+  options_.admission.max_queued = 2;
   Recorded first = Submit(MakeRequest("x", 4));
   Recorded second = Submit(MakeRequest("x", 4));
   const absl::Status status = Refusal(MakeRequest("\xFF", 4));

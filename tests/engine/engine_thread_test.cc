@@ -43,7 +43,7 @@ class EngineThreadTest : public testing::Test {
     options_.step_tokens = 32;
     options_.prefill_chunk_tokens = 8;
     options_.max_running = 12;
-    options_.max_queued = 64;
+    options_.admission.max_queued = 64;
     for (const char* name : {"a", "b", "c"}) refs_[name] = catalogue_.SetLive("t", name, name);
     auto engine = Engine::Create(
         options_, {&executor_, &tokenizer_, &catalogue_, &residency_, &clock_, nullptr});

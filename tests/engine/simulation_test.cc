@@ -18,7 +18,7 @@ class Simulation {
     options_.max_running = 1 + static_cast<int32_t>(Draw(8));
     options_.step_tokens = options_.max_running + 1 + static_cast<int32_t>(Draw(20));
     options_.prefill_chunk_tokens = 1 + static_cast<int32_t>(Draw(16));
-    options_.max_queued = 4 + static_cast<int32_t>(Draw(20));
+    options_.admission.max_queued = 4 + static_cast<int32_t>(Draw(20));
     options_.stream_buffer_bytes = 100 + static_cast<int64_t>(Draw(400));
     options_.adapter_wait = absl::Milliseconds(50 + static_cast<int64_t>(Draw(500)));
     options_.adapter_retry = absl::Milliseconds(20);

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "common/base/error.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace lamella {
@@ -23,7 +24,7 @@ TEST(TokenStreamTest, CoalescesWhatWasNotRead) {
   EXPECT_EQ(events->started->request_id, "r");
   ASSERT_EQ(events->deltas.size(), 2u);
   EXPECT_EQ(events->deltas[0].text, "one two");
-  EXPECT_EQ(events->deltas[0].token_ids, (std::vector<int32_t>{7, 7}));
+  EXPECT_THAT(events->deltas[0].token_ids, testing::ElementsAre(7, 7));
   EXPECT_EQ(events->deltas[1].choice, 1);
   EXPECT_FALSE(events->terminal());
   EXPECT_FALSE(reader.TryRead().has_value());

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int32_t kBlockTokens = 16;
 constexpr int32_t kContextTokens = 4096;
-constexpr int32_t kBlocks = 4096;
+constexpr int32_t kBlocks = 16384;  // 64 sequences of the whole context
 
 }  // namespace
 
@@ -123,6 +123,8 @@ VirtualLoad::~VirtualLoad() = default;
 absl::Duration VirtualLoad::FullStep() const {
   return cost_.fixed + options_.step_tokens * cost_.row;
 }
+
+int64_t VirtualLoad::rows() const { return executor_->rows(); }
 
 LoadResult VirtualLoad::Run(std::vector<Arrival> arrivals, absl::Duration length,
                             const std::function<void(const LoadResult&)>& watch) {

@@ -75,6 +75,11 @@ class VirtualLoad {
 
   absl::Duration FullStep() const;
 
+  // For those who drive it by hand.
+  Engine* engine() { return engine_.get(); }
+  FakeCatalogue* catalogue() { return &catalogue_; }
+  int64_t rows() const;  // computed so far
+
  private:
   class Executor;
   struct Stream;
