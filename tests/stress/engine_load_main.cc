@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <fstream>
 #include <map>
+#include <random>
 #include <string>
 
 #include "tests/stress/virtual_load.h"
@@ -113,20 +114,39 @@ struct Goodput {
   absl::Duration first_token_p99;
   absl::Duration refusal_p99;
   double refused_share = 0;
-  double resident_growth = 0;  // from the middle of the run to its end
+  double resident_growth = 0;  // from a tenth of the flood to its end
 };
 
-Goodput Offer(double per_second, absl::Duration length, absl::Duration max_queue_wait) {
+// Prompts of 16 to 112 tokens, answers of 8 to 56: `per_second` on average in [begin, end).
+std::vector<Arrival> MixedArrivals(double per_second, absl::Duration begin, absl::Duration end) {
+  std::vector<Arrival> arrivals = PoissonArrivals("t", per_second, end - begin, 3);
+  std::mt19937 random(4);
+  for (Arrival& arrival : arrivals) {
+    arrival.at += begin;
+    arrival.prompt_tokens = std::uniform_int_distribution<int32_t>(16, 112)(random);
+    arrival.answer_tokens = std::uniform_int_distribution<int32_t>(8, 56)(random);
+  }
+  return arrivals;
+}
+
+// After a while of modest load, so that the server has seen how fast it is.
+Goodput Offer(double per_second, absl::Duration max_queue_wait) {
+  constexpr absl::Duration kModest = absl::Seconds(20);
+  const absl::Duration kLength = kModest + kMinute;
   EngineOptions options = Options();
   options.admission.max_queue_wait = max_queue_wait;
   VirtualLoad load(options, {});
-  double middle = 0;
-  const LoadResult result =
-      load.Run(PoissonArrivals("t", per_second, length, 3), length, [&](const LoadResult& now) {
-        if (middle == 0 && now.outcomes.size() > per_second * absl::ToDoubleSeconds(length) / 2) {
-          middle = ResidentMegabytes();
+  double at_begin = 0;
+  LoadResult result = load.Run(
+      Joined(MixedArrivals(15, absl::ZeroDuration(), kModest),
+             MixedArrivals(per_second, kModest, kLength)),
+      kLength, [&](const LoadResult& now) {
+        if (at_begin == 0 && now.outcomes.back().arrived > now.begin + kModest + kMinute / 10) {
+          at_begin = ResidentMegabytes();
         }
       });
+  std::erase_if(result.outcomes,
+                [&](const Outcome& outcome) { return outcome.arrived < result.begin + kModest; });
   Goodput goodput;
   std::vector<absl::Duration> refusals;
   int64_t finished = 0;
@@ -135,25 +155,26 @@ Goodput Offer(double per_second, absl::Duration length, absl::Duration max_queue
     if (!outcome.accepted) refusals.push_back(outcome.refusal_took);
   }
   std::sort(refusals.begin(), refusals.end());
-  goodput.per_second = static_cast<double>(finished) / absl::ToDoubleSeconds(length);
+  goodput.per_second = static_cast<double>(finished) / absl::ToDoubleSeconds(kMinute);
   goodput.first_token_p99 = Percentile(result.FirstTokens(""), 99);
   goodput.refusal_p99 = Percentile(refusals, 99);
   goodput.refused_share =
       static_cast<double>(refusals.size()) / static_cast<double>(result.outcomes.size());
-  goodput.resident_growth = ResidentMegabytes() / middle - 1;
+  goodput.resident_growth = ResidentMegabytes() / at_begin - 1;
   return goodput;
 }
 
 int Overload() {
   // Capacity is found, not assumed: what is finished when more and more is offered. Nominal is what
-  // nine tenths of it feel like, and what the operator then says is the longest wait.
+  // nine tenths of it feel like. The operator says that nobody is to wait longer than half of that
+  // for a first step.
   const absl::Duration never = absl::InfiniteDuration();
   double capacity = 0;
   for (const double rate : {5.0, 10.0, 15.0, 20.0, 25.0, 30.0, 40.0}) {
-    capacity = std::max(capacity, Offer(rate, kMinute, never).per_second);
+    capacity = std::max(capacity, Offer(rate, never).per_second);
   }
-  const absl::Duration nominal = Offer(0.9 * capacity, kMinute, never).first_token_p99;
-  const Goodput flooded = Offer(10 * capacity, kMinute, nominal);
+  const absl::Duration nominal = Offer(0.9 * capacity, never).first_token_p99;
+  const Goodput flooded = Offer(10 * capacity, nominal / 2);
   std::printf(
       "overload capacity=%.2f nominal_p99_ms=%.1f flooded=%.2f flooded_p99_ms=%.1f "
       "refusal_p99_ms=%.4f refused_share=%.3f resident_growth=%.4f\n",
