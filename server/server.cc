@@ -100,9 +100,15 @@ EngineOptions EngineOptionsOf(const ServerConfig& config) {
   EngineOptions options;
   options.step_tokens = config.batch.max_rows_per_step;
   options.prefill_chunk_tokens =
-      std::min(options.prefill_chunk_tokens, config.batch.max_rows_per_step);
+      std::min(config.batch.prefill_chunk, config.batch.max_rows_per_step);
   options.max_running = config.batch.max_sequences;
   options.admission.max_queued = config.batch.max_queued_requests;
+  options.admission.max_queue_wait = config.batch.max_queue_wait;
+  options.policy =
+      config.batch.fair_shares ? EngineOptions::Policy::kVtc : EngineOptions::Policy::kFcfs;
+  options.kv_overcommit = config.batch.kv_overcommit;
+  options.prefix_reuse = config.batch.prefix_reuse;
+  options.share_base_prefixes = config.batch.share_base_prefixes;
   return options;
 }
 
@@ -164,7 +170,10 @@ absl::Status Server::Rooms::BuildEngine(const ServerConfig& config) {
   deps.faults = adapters->faults();
   deps.clock = &clock;
   deps.metrics = registry.metrics();
-  ASSIGN_OR_RETURN(engine, Engine::Create(EngineOptionsOf(config), deps));
+  deps.tenants = &authenticator->tenants();
+  EngineOptions options = EngineOptionsOf(config);
+  options.base_fingerprint = executor->base_spec().fingerprint;
+  ASSIGN_OR_RETURN(engine, Engine::Create(std::move(options), deps));
   sink = std::make_unique<EngineSink>(engine.get());
   return absl::OkStatus();
 }

@@ -115,6 +115,23 @@ ABSL_FLAG(int32_t, max_sequences, ServerConfig().batch.max_sequences,
           "Requests that are computed at one time at most.");
 ABSL_FLAG(int32_t, max_queued_requests, ServerConfig().batch.max_queued_requests,
           "Accepted requests that wait at most; more are refused.");
+ABSL_FLAG(int32_t, prefill_chunk, ServerConfig().batch.prefill_chunk,
+          "Prompt tokens of a step in which others decode at most: how long a prompt may hold them "
+          "up.");
+ABSL_FLAG(absl::Duration, max_queue_wait, ServerConfig().batch.max_queue_wait,
+          "Requests that would wait longer are refused, as far as one can tell.");
+ABSL_FLAG(bool, fair_shares, ServerConfig().batch.fair_shares,
+          "Serve tenants by their weights; off: first come, first served.");
+ABSL_FLAG(
+    double, kv_overcommit, ServerConfig().batch.kv_overcommit,
+    "Key and value memory promised to running requests for each byte there is, 1 to 16; above "
+    "1 the newest wait again when answers turn out long.");
+ABSL_FLAG(bool, prefix_reuse, ServerConfig().batch.prefix_reuse,
+          "Compute equal beginnings of a tenant's prompts once.");
+ABSL_FLAG(
+    bool, share_base_prefixes, ServerConfig().batch.share_base_prefixes,
+    "Reuse beginnings of prompts to the base model also between tenants, who can then tell by "
+    "the time that somebody asked before.");
 ABSL_FLAG(std::string, listen, ServerConfig().listen.address, "HOST:PORT for gRPC; port 0: any.");
 ABSL_FLAG(std::string, admin_listen, ServerConfig().listen.admin_address,
           "HOST:PORT for the administration of --adapters-store over gRPC. Empty: off.");
@@ -134,7 +151,7 @@ ABSL_FLAG(lamella::LogFormatOption, log_format, ServerConfig().log_format,
 namespace lamella {
 namespace {
 
-constexpr std::array<const char*, 19> kFlagNames = {"model",
+constexpr std::array<const char*, 25> kFlagNames = {"model",
                                                     "dtype",
                                                     "isa",
                                                     "threads",
@@ -145,6 +162,12 @@ constexpr std::array<const char*, 19> kFlagNames = {"model",
                                                     "max_rows_per_step",
                                                     "max_sequences",
                                                     "max_queued_requests",
+                                                    "prefill_chunk",
+                                                    "max_queue_wait",
+                                                    "fair_shares",
+                                                    "kv_overcommit",
+                                                    "prefix_reuse",
+                                                    "share_base_prefixes",
                                                     "listen",
                                                     "admin_listen",
                                                     "metrics_listen",
@@ -211,6 +234,12 @@ ServerConfig ConfigFromFlags() {
   config.batch.max_rows_per_step = absl::GetFlag(FLAGS_max_rows_per_step);
   config.batch.max_sequences = absl::GetFlag(FLAGS_max_sequences);
   config.batch.max_queued_requests = absl::GetFlag(FLAGS_max_queued_requests);
+  config.batch.prefill_chunk = absl::GetFlag(FLAGS_prefill_chunk);
+  config.batch.max_queue_wait = absl::GetFlag(FLAGS_max_queue_wait);
+  config.batch.fair_shares = absl::GetFlag(FLAGS_fair_shares);
+  config.batch.kv_overcommit = absl::GetFlag(FLAGS_kv_overcommit);
+  config.batch.prefix_reuse = absl::GetFlag(FLAGS_prefix_reuse);
+  config.batch.share_base_prefixes = absl::GetFlag(FLAGS_share_base_prefixes);
   config.listen.address = absl::GetFlag(FLAGS_listen);
   config.listen.admin_address = absl::GetFlag(FLAGS_admin_listen);
   config.listen.metrics_address = absl::GetFlag(FLAGS_metrics_listen);

@@ -85,6 +85,14 @@ absl::Status ServerConfig::Validate() const {
                              std::min(kMaxSequences, batch.max_rows_per_step - 1)));
   RETURN_IF_ERROR(
       CheckRange("max-queued-requests", batch.max_queued_requests, 1, kMaxQueuedRequests));
+  RETURN_IF_ERROR(CheckRange("prefill-chunk", batch.prefill_chunk, 1, kMaxRowsPerStep));
+  if (batch.max_queue_wait <= absl::ZeroDuration()) {
+    return BadFlag("max-queue-wait", "must be longer than nothing");
+  }
+  if (!(batch.kv_overcommit >= 1 && batch.kv_overcommit <= 16)) {
+    return BadFlag("kv-overcommit",
+                   "must be between 1 and 16; it is " + std::to_string(batch.kv_overcommit));
+  }
   RETURN_IF_ERROR(CheckAddress("listen", listen.address, listen.insecure_allow_remote));
   if (!listen.admin_address.empty()) {
     RETURN_IF_ERROR(

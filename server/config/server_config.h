@@ -32,7 +32,13 @@ struct AdapterOptions {
 struct BatchOptions {
   int32_t max_rows_per_step = 512;    // tokens computed in one step
   int32_t max_sequences = 64;         // running at one time
+  int32_t prefill_chunk = 256;        // prompt tokens of a step in which somebody decodes
   int32_t max_queued_requests = 256;  // accepted and waiting
+  absl::Duration max_queue_wait = absl::InfiniteDuration();  // as it is estimated
+  bool fair_shares = true;           // of tenants, by their weights; else first come, first served
+  double kv_overcommit = 1.0;        // KV blocks promised for each there is
+  bool prefix_reuse = true;          // equal beginnings of prompts are computed once
+  bool share_base_prefixes = false;  // of the base model, between tenants
 };
 
 struct ListenOptions {

@@ -42,12 +42,29 @@ TEST_F(FlagsTest, DefaultsNeedOnlyAModel) {
 }
 
 TEST_F(FlagsTest, EveryFlagArrives) {
-  const auto parsed =
-      Parse({"--model", "m", "--adapters-dir=a", "--listen=localhost:0",
-             "--metrics-listen=", "--dtype=float32", "--isa=avx2", "--threads=3",
-             "--kv-cache-bytes=1GiB", "--adapter-cache-bytes=64M", "--max-rows-per-step=128",
-             "--max-sequences=8", "--max-queued-requests=9", "--drain-grace=5s",
-             "--enable-reflection", "--log-format=json", "--noinsecure-allow-remote"});
+  const auto parsed = Parse({"--model",
+                             "m",
+                             "--adapters-dir=a",
+                             "--listen=localhost:0",
+                             "--metrics-listen=",
+                             "--dtype=float32",
+                             "--isa=avx2",
+                             "--threads=3",
+                             "--kv-cache-bytes=1GiB",
+                             "--adapter-cache-bytes=64M",
+                             "--max-rows-per-step=128",
+                             "--max-sequences=8",
+                             "--max-queued-requests=9",
+                             "--drain-grace=5s",
+                             "--prefill-chunk=32",
+                             "--max-queue-wait=3s",
+                             "--nofair-shares",
+                             "--kv-overcommit=2.5",
+                             "--noprefix-reuse",
+                             "--share-base-prefixes",
+                             "--enable-reflection",
+                             "--log-format=json",
+                             "--noinsecure-allow-remote"});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   const ServerConfig& c = parsed->config;
   EXPECT_EQ(c.adapters.dir, "a");
@@ -61,6 +78,12 @@ TEST_F(FlagsTest, EveryFlagArrives) {
   EXPECT_EQ(c.batch.max_rows_per_step, 128);
   EXPECT_EQ(c.batch.max_sequences, 8);
   EXPECT_EQ(c.batch.max_queued_requests, 9);
+  EXPECT_EQ(c.batch.prefill_chunk, 32);
+  EXPECT_EQ(c.batch.max_queue_wait, absl::Seconds(3));
+  EXPECT_FALSE(c.batch.fair_shares);
+  EXPECT_EQ(c.batch.kv_overcommit, 2.5);
+  EXPECT_FALSE(c.batch.prefix_reuse);
+  EXPECT_TRUE(c.batch.share_base_prefixes);
   EXPECT_EQ(c.drain_grace, absl::Seconds(5));
   EXPECT_TRUE(c.listen.enable_reflection);
   EXPECT_EQ(c.log_format, LogFormatOption::kJson);
@@ -72,6 +95,9 @@ TEST_F(FlagsTest, BadFlagsNameTheFlagAndTheValue) {
   ExpectRefused({"--model=m", "stray"}, "stray", "stray");
   ExpectRefused({"--model"}, "model", "needs a value");
   ExpectRefused({"--model=m", "--threads=x"}, "threads", "\"x\"");
+  ExpectRefused({"--model=m", "--prefill-chunk=0"}, "prefill-chunk", "got 0");
+  ExpectRefused({"--model=m", "--max-queue-wait=0s"}, "max-queue-wait", "longer");
+  ExpectRefused({"--model=m", "--kv-overcommit=17"}, "kv-overcommit", "between 1 and 16");
   ExpectRefused({"--model=m", "--threads=1000"}, "threads", "[0, 256], got 1000");
   ExpectRefused({"--model=m", "--dtype=fp8"}, "dtype", "one of bf16, float32");
   ExpectRefused({"--model=m", "--isa=sse"}, "isa", "avx512_bf16");
