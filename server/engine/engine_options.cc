@@ -46,6 +46,10 @@ absl::Status EngineOptions::Validate() const {
   RETURN_IF_ERROR(RequireAtLeast(8, stream_buffer_bytes, "stream_buffer_bytes"));
   RETURN_IF_ERROR(RequireWithin(1, 16, kv_overcommit, "kv_overcommit"));
   RETURN_IF_ERROR(RequireAtLeast(1, limits.max_n, "limits.max_n"));
+  RETURN_IF_ERROR(RequireAtLeast(0, limits.max_logit_bias, "limits.max_logit_bias"));
+  RETURN_IF_ERROR(RequireAtLeast(0, limits.max_logprobs, "limits.max_logprobs"));
+  RETURN_IF_ERROR(RequireAtLeast(0, limits.max_prompt_logprobs, "limits.max_prompt_logprobs"));
+  RETURN_IF_ERROR(RequireAtLeast(0, limits.max_cache_salt_bytes, "limits.max_cache_salt_bytes"));
   RETURN_IF_ERROR(RequirePositive(adapter_wait, "adapter_wait"));
   return RequirePositive(adapter_retry, "adapter_retry");
 }

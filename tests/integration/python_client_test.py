@@ -66,6 +66,24 @@ class PythonClientTest(unittest.TestCase):
         other = self.client.complete(prompt, max_tokens=2, logit_bias={plain.token_ids[0]: -100})
         self.assertNotEqual(other.token_ids[0], plain.token_ids[0])
 
+    def test_logprobs_are_those_of_the_greedy_choice(self):
+        answer = self.client.complete("The capital of France is", max_tokens=3, logprobs=2, prompt_logprobs=0)
+        self.assertEqual([told.token.token_id for told in answer.logprobs], answer.token_ids)
+        for told in answer.logprobs:
+            self.assertEqual(told.top[0], told.token)  # greedy takes the likeliest
+            self.assertEqual(len(told.top), 2)
+            self.assertGreaterEqual(told.top[0].logprob, told.top[1].logprob)
+        self.assertEqual([told.token.token_id for told in answer.prompt_logprobs], [3575, 282, 4649, 314])
+
+    def test_bias_and_bans_change_what_is_chosen(self):
+        prompt = "The capital of France is"
+        plain = self.client.complete(prompt, max_tokens=2)
+        other = self.client.complete(prompt, max_tokens=2, logit_bias={plain.token_ids[0]: -100})
+        self.assertNotEqual(other.token_ids[0], plain.token_ids[0])
+        held = self.client.complete(prompt, max_tokens=2, min_tokens=2, stop_token_ids=[plain.token_ids[0]])
+        self.assertEqual(len(held.token_ids), 2)
+        self.assertNotIn(plain.token_ids[0], held.token_ids)
+
     def test_unknown_options_are_refused_here(self):
         with self.assertRaises(TypeError):
             self.client.complete("x", max_token=1)
