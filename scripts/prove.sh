@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures every figure that an area promises and prints figure, goal, measured value and verdict.
 #
-#   scripts/prove.sh foundation|store [--quick] [--json]
+#   scripts/prove.sh foundation|store|engine [--quick] [--json]
 #
 # Verdicts: PASS, FAIL, INCONCLUSIVE, NOT_RUN (with its reason; never the same as passed). Exits with 1
 # if a figure FAILs. --quick runs one case of each figure that fits into 60 s after the build.
@@ -14,7 +14,7 @@ for argument in "$@"; do
   case "$argument" in
     --quick) quick=--quick ;;
     --json) json=--json ;;
-    foundation | store) area=$argument ;;
+    foundation | store | engine) area=$argument ;;
     *) sed -n '2,7p' "$0"; exit 2 ;;
   esac
 done

@@ -24,24 +24,6 @@ def build(_quick):
     return []
 
 
-def counted(*command):
-    """Runs a program that ends with one line of name=number; its exit status and the numbers."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    line = next((text for text in reversed(done.stdout.splitlines()) if "=" in text), "")
-    numbers = {name: float(value) for name, value in re.findall(r"(\w+)=(-?[\d.]+)", line)}
-    if not numbers:
-        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stderr[-300:]}")
-    return done.returncode, numbers
-
-
-def judge_time(figure, goal, measured, holds):
-    """A time that was missed while others used the processor says nothing."""
-    busy = os.getloadavg()[0]
-    if holds or busy <= 1.5 * os.cpu_count():
-        return Row.judge(figure, goal, measured, holds)
-    return Row(figure, goal, f"{measured}; the machine was busy, load average {busy:.1f}", report.INCONCLUSIVE)
-
-
 def bench(command, *flags):
     done = subprocess.run([f"{BIN}/lamella-bench", command, "--json", *flags], capture_output=True, text=True,
                           check=True)
@@ -51,7 +33,7 @@ def bench(command, *flags):
 def crash_loop(quick):
     """kill -9 at random and at named points, against an oracle of acknowledgements."""
     kills = 10 if quick else 50
-    status, n = counted(f"{BIN}/store_crash_loop", f"--kills={kills}")
+    status, n = report.counted(f"{BIN}/store_crash_loop", f"--kills={kills}")
     return [Row.judge("crash loop: uploads, deletes, alias switches under kill -9",
                       f"0 acknowledged losses, 0 half-visible versions in {kills} kills",
                       f"{n['kills']:.0f} kills: {n['lost']:.0f} lost, {n['half_visible']:.0f} half-visible, "
@@ -61,7 +43,7 @@ def crash_loop(quick):
 
 def fault_loop(quick):
     """Every n-th write, fsync, rename, open that fails; a full disk; a read-only file system."""
-    status, n = counted(f"{BIN}/store_fault_loop", *(["--quick"] if quick else []))
+    status, n = report.counted(f"{BIN}/store_fault_loop", *(["--quick"] if quick else []))
     return [Row.judge("fault loop: the n-th write, fsync, rename, open fails; disk full; read-only",
                       "a clear status each time, the store usable after, nothing lost",
                       f"{n['faults']:.0f} faults: {n['unclear']:.0f} unclear, {n['stuck']:.0f} stuck, "
@@ -84,7 +66,7 @@ def catalogue(_quick):
 def churn(quick):
     """Changes every 30 ms under generation, a cache of two adapters, six that are hot."""
     tokens = 100_000 if quick else 1_000_000
-    status, n = counted(f"{BIN}/lamella-churn", f"--tokens={tokens}")
+    status, n = report.counted(f"{BIN}/lamella-churn", f"--tokens={tokens}")
     changes = n["uploads"] + n["switches"] + n["evictions"] + n["deletions"]
     return [Row.judge("churn: a change every 30 ms under generation, room for 2 of 6 hot adapters",
                       f"0 mismatches in >= {tokens:,} tokens",
@@ -98,11 +80,11 @@ def uploads_and_refusals(quick):
     n = bench("store", *(["--rounds=1"] if quick else []))
     speed, heap = n["upload_megabytes_per_second"], n["upload_heap_bytes"]
     p99, share = n["refusal_p99_ms"], n["refusal_heap_share"]
-    return [judge_time("upload of 20 MB in process, hash, scan and write, one core", ">= 300 MB/s",
+    return [report.judge_time("upload of 20 MB in process, hash, scan and write, one core", ">= 300 MB/s",
                        f"{speed:.0f} MB/s, and {n['sync_ms']:.1f} ms to make it durable", speed >= 300),
             Row.judge("our own buffers of an upload, in chunks of 1 MiB", "<= 4 chunks", f"{heap / CHUNK_BYTES:.2f}",
                       heap <= 4 * CHUNK_BYTES),
-            judge_time(f"header faults answered, p99 of {n['refusals']}", "<= 5 ms",
+            report.judge_time(f"header faults answered, p99 of {n['refusals']}", "<= 5 ms",
                        f"{p99:.2f} ms; {n['longest_refusal_ms']:.1f} ms for a header of "
                        f"{n['longest_header_bytes']:,} bytes", max(p99, n["longest_refusal_ms"]) <= 5),
             Row.judge(f"memory of a refusal, header of {n['longest_header_bytes']:,} bytes", "<= 2 x header",
@@ -111,10 +93,10 @@ def uploads_and_refusals(quick):
 
 def uploads_over_grpc(quick):
     """The same over loopback gRPC, by a client in another process. A core-second is one of the server's process."""
-    _, n = counted(f"{BIN}/lamella-upload-bench", "3" if quick else "20")
+    _, n = report.counted(f"{BIN}/lamella-upload-bench", "3" if quick else "20")
     megabytes, heap = n["file_bytes"] / 1e6, n["heap_bytes"]
     speed, wall = n["megabytes_per_core_second"], n["megabytes_per_second"]
-    return [judge_time(f"upload of {megabytes:.0f} MB over loopback gRPC, hash, scan, write and all that gRPC does",
+    return [report.judge_time(f"upload of {megabytes:.0f} MB over loopback gRPC, hash, scan, write and all that gRPC does",
                        ">= 300 MB per core-second of the server",
                        f"{speed:.0f} MB; {wall:.0f} MB/s end to end, of it {n['after_last_chunk_ms']:.1f} ms from the "
                        "last chunk to the answer (the rest of the file, and making it durable)", speed >= 300),
@@ -125,7 +107,7 @@ def uploads_over_grpc(quick):
 def loads(quick):
     """From the request to the first use, whoever else is in memory."""
     n = bench("load", *(["--rounds=1", "--residents=1,100"] if quick else []))
-    rows = [judge_time(f"load of 20 MB from the page cache, {r['residents']} others in memory",
+    rows = [report.judge_time(f"load of 20 MB from the page cache, {r['residents']} others in memory",
                        "first <= 25 ms, later <= 10 ms", f"{r['first_ms']:.1f} ms, {r['later_ms']:.1f} ms",
                        r["first_ms"] <= 25 and r["later_ms"] <= 10) for r in n["rows"]]
     share = n["resident_share"]

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "common/base/error.h"
+#include "server/telemetry/metrics_registry.h"
 #include "tests/engine/engine_fixture.h"
 
 namespace lamella {
@@ -31,10 +32,10 @@ class Simulation {
     executor_.Poison('!');
     adapters_.emplace_back();
     for (const char* name : {"a", "b", "c", "d", "e"}) {
-      adapters_.push_back(catalogue_.SetLive("t", name, name));
+      adapters_.push_back(catalogue_.SetLive(name[0] < 'd' ? "t" : "u", name, name));
     }
-    engine_ = *Engine::Create(
-        options_, {&executor_, &tokenizer_, &catalogue_, &residency_, &clock_, nullptr});
+    engine_ = *Engine::Create(options_, {&executor_, &tokenizer_, &catalogue_, &residency_, &clock_,
+                                         registry_.metrics()});
   }
 
   void Run() {
@@ -52,6 +53,8 @@ class Simulation {
     EXPECT_EQ(residency_.pins(), 0);
     for (Client& client : clients_) Judge(&client);
   }
+
+  const Metrics& metrics() { return *registry_.metrics(); }
 
  private:
   struct Client {
@@ -111,6 +114,7 @@ class Simulation {
     request.n = Chance(4) ? 1 + static_cast<int32_t>(
                                     Draw(static_cast<uint64_t>(std::min(options_.max_running, 3))))
                           : 1;
+    request.tenant = client.adapter.is_base() ? (Chance(2) ? "t" : "u") : client.adapter.tenant;
     request.priority = static_cast<Priority>(Draw(3));
     if (Chance(5)) request.cache_salt = "salt";
     if (Chance(2)) request.sampling.temperature = 0.7f;
@@ -160,6 +164,7 @@ class Simulation {
   }
 
   std::mt19937_64 random_;
+  MetricsRegistry registry_;
   FakeClock clock_;
   FakeTokenizer tokenizer_;
   FakeCatalogue catalogue_;
@@ -171,16 +176,37 @@ class Simulation {
   std::vector<Client> clients_;
 };
 
+uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
+  const char* const value = std::getenv(name);
+  return value == nullptr ? otherwise : std::strtoull(value, nullptr, 10);
+}
+
 TEST(SimulationTest, NoSeedBreaksALaw) {
-  const char* const only = std::getenv("LAMELLA_SIMULATION_SEED");
-  const uint64_t first = only == nullptr ? 1 : std::strtoull(only, nullptr, 10);
-  const uint64_t last = only == nullptr ? 2000 : first;
+  const uint64_t only = FromEnvironment("LAMELLA_SIMULATION_SEED", 0);
+  const uint64_t first = only == 0 ? 1 : only;
+  const uint64_t last = only == 0 ? FromEnvironment("LAMELLA_SIMULATION_SEEDS", 2000) : only;
+  double preemptions = 0;
+  double replacements = 0;
+  double cached_tokens = 0;
   for (uint64_t seed = first; seed <= last; ++seed) {
-    Simulation(seed).Run();
+    Simulation simulation(seed);
+    simulation.Run();
+    preemptions += simulation.metrics().preemptions.Value();
+    replacements += simulation.metrics().replacements.Value();
+    cached_tokens += simulation.metrics().cached_tokens.Value();
     if (HasFailure()) {
       FAIL() << "seed " << seed << ": LAMELLA_SIMULATION_SEED=" << seed << " runs it alone";
     }
   }
+  RecordProperty("seeds", static_cast<int>(last - first + 1));
+  RecordProperty("preemptions", static_cast<int>(preemptions));
+  RecordProperty("replacements", static_cast<int>(replacements));
+  RecordProperty("cached_tokens", static_cast<int>(cached_tokens));
+  if (only != 0) return;
+  // A life without these would say nothing about them.
+  EXPECT_GT(preemptions, 0);
+  EXPECT_GT(replacements, 0);
+  EXPECT_GT(cached_tokens, 0);
 }
 
 }  // namespace
