@@ -97,7 +97,10 @@ ActiveRequest* Scheduler::NextInTurn(bool admitting) const {
     if (Prefills(*request)) consider(request.get());
   }
   if (!admitting) return first;
-  for (const auto& request : waiting_) consider(request.get());
+  for (const auto& request : waiting_) {
+    // Who waits for a load was looked at already in this turn, and there may be many.
+    if (!request->adapter_wait.since.has_value()) consider(request.get());
+  }
   return first;
 }
 

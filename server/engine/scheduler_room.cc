@@ -100,11 +100,13 @@ bool Scheduler::GrowFor(Sequence* sequence, int32_t tokens) {
       static_cast<int32_t>(BlocksFor(limits_.kv, tokens)) - sequence->blocks.size();
   if (missing <= 0) return true;
   while (!blocks_->Grow(&sequence->blocks, missing)) {
-    const auto newest = std::find_if(running_.rbegin(), running_.rend(),
-                                     [](const auto& request) { return !request->preempted; });
+    ActiveRequest* newest = sequence->request;
+    for (const auto& request : running_) {
+      if (!request->preempted && request->key.arrival > newest->key.arrival) newest = request.get();
+    }
     ++counters_.preemptions;
-    Preempt(newest->get());
-    if (newest->get() == sequence->request) return false;
+    Preempt(newest);
+    if (newest == sequence->request) return false;
   }
   return true;
 }

@@ -1,13 +1,15 @@
-// A random life of the engine, drawn from one seed: arrivals, cancels, slow loads, failing loads
-// and steps, non-finite rows, a full cache, deadlines and drains. After every step nothing may be
-// lost; at the end everyone has one end, and who finished has exactly the tokens that it would have
-// had alone. A failing seed is printed; LAMELLA_SIMULATION_SEED=N runs that one alone.
+// A random life of the engine, drawn from one seed: arrivals, cancels, slow loads, failing loads and
+// steps, non-finite rows, a full cache, too few KV blocks, tenants with limits, deadlines and drains.
+// After every step nothing may be lost; at the end everyone has one end, and who finished has exactly
+// the tokens that it would have had alone. A failing seed is printed; LAMELLA_SIMULATION_SEED=N runs
+// that one alone, LAMELLA_SIMULATION_SEEDS=N the first N.
 #include <cstdlib>
 #include <random>
 
 #include "common/base/error.h"
 #include "server/telemetry/metrics_registry.h"
 #include "tests/engine/engine_fixture.h"
+#include "tests/testing/fake_tenants.h"
 
 namespace lamella {
 namespace {
@@ -34,8 +36,20 @@ class Simulation {
     for (const char* name : {"a", "b", "c", "d", "e"}) {
       adapters_.push_back(catalogue_.SetLive(name[0] < 'd' ? "t" : "u", name, name));
     }
-    engine_ = *Engine::Create(options_, {&executor_, &tokenizer_, &catalogue_, &residency_, &clock_,
-                                         registry_.metrics()});
+    tenants_["t"].weight = 1 + static_cast<double>(Draw(4));
+    tenants_["u"].max_in_flight = Chance(2) ? 3 : 0;
+    tenants_["u"].max_queued_tokens = Chance(3) ? 100 : 0;
+    tenants_["u"].tokens_per_minute = Chance(3) ? 2000 : 0;
+    if (Chance(3)) options_.admission.max_queue_wait = absl::Milliseconds(200);
+    EngineDeps deps;
+    deps.executor = &executor_;
+    deps.tokenizer = &tokenizer_;
+    deps.catalogue = &catalogue_;
+    deps.residency = &residency_;
+    deps.clock = &clock_;
+    deps.metrics = registry_.metrics();
+    deps.tenants = &tenants_;
+    engine_ = *Engine::Create(options_, deps);
   }
 
   void Run() {
@@ -128,7 +142,10 @@ class Simulation {
     client.sampling = request.sampling;
     client.reads = !Chance(10);
     absl::StatusOr<StreamReader> reader = engine_->Submit(std::move(request));
-    if (!reader.ok()) return;
+    if (!reader.ok()) {
+      EXPECT_NE(ErrorReason(reader.status()), "") << reader.status();
+      return;
+    }
     client.recorded.reader = *std::move(reader);
     clients_.push_back(std::move(client));
   }
@@ -171,6 +188,7 @@ class Simulation {
   FakeResidency residency_;
   PuppetExecutor executor_{PuppetExecutor::SmallLimits()};
   EngineOptions options_;
+  FakeTenants tenants_;
   std::vector<AdapterRef> adapters_;
   std::unique_ptr<Engine> engine_;
   std::vector<Client> clients_;
