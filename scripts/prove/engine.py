@@ -32,7 +32,7 @@ def law_two(quick):
     """Equal tokens, equal bits: alone, mixed, any chunks, prefixes found, preempted and resumed."""
     rows = []
     for model in list(MODELS)[:1] if quick else MODELS:
-        schedules = 2 if quick else 20
+        schedules = 2 if quick else 10
         figure = f"law 2 through the engine, {model}, bf16, {schedules} random schedules"
         goal = "logits bit-identical, tokens identical, greedy and seeded"
         if not os.path.exists(f"{os.environ['LAMELLA_CACHE']}/models/{MODELS[model]}"):

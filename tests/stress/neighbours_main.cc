@@ -1,5 +1,5 @@
 // lamella-neighbours [--model=smollm2-135m-instruct] [--dtype=bf16] [--schedules=20] [--requests=24]
-//                    [--kv_blocks=48] [--seed=1]
+//                    [--kv_blocks=24] [--seed=1]
 //
 // Law 2 through the engine on a real base; see neighbours.h. One line at the end; exit status 1 if
 // anything differs:
@@ -18,7 +18,7 @@ ABSL_FLAG(std::string, model, "smollm2-135m-instruct", "a demo base: that or gem
 ABSL_FLAG(std::string, dtype, "bf16", "bf16 or float32");
 ABSL_FLAG(int32_t, schedules, 20, "random schedules");
 ABSL_FLAG(int32_t, requests, 24, "requests in each");
-ABSL_FLAG(int32_t, kv_blocks, 48, "KV blocks: few, so that requests are sent back to wait");
+ABSL_FLAG(int32_t, kv_blocks, 24, "KV blocks: few, so that requests are sent back to wait");
 ABSL_FLAG(uint32_t, seed, 1, "of everything that is random");
 
 namespace lamella::testing {
