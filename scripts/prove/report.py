@@ -93,9 +93,16 @@ def main(area: str, measures: List[Callable[[bool], List[Row]]]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", default="", help="names of measures, with commas; others are not run")
     arguments = parser.parse_args()
+    only = [name for name in arguments.only.split(",") if name]
+    unknown = set(only) - {measure.__name__ for measure in measures}
+    if unknown:
+        parser.error(f"no such measure: {', '.join(sorted(unknown))}")
     rows: List[Row] = []
     for measure in measures:
+        if only and measure.__name__ not in only:
+            continue
         begin = time.monotonic()
         try:
             rows += measure(arguments.quick)
