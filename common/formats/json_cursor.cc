@@ -6,23 +6,11 @@ namespace lamella {
 namespace {
 
 constexpr size_t kMaxDigits = 18;  // whatever they are, they fit into an int64
-constexpr std::string_view kSpace = " \t\n\r";
 constexpr size_t kNowhere = std::string_view::npos;
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 }  // namespace
-
-void JsonCursor::SkipSpace() {
-  while (at_ < text_.size() && kSpace.find(text_[at_]) != kNowhere) ++at_;
-}
-
-bool JsonCursor::Take(char mark) {
-  SkipSpace();
-  if (AtEnd() || text_[at_] != mark) return false;
-  ++at_;
-  return true;
-}
 
 std::optional<std::string_view> JsonCursor::PlainString() {
   SkipSpace();

@@ -15,9 +15,16 @@ class JsonCursor {
 
   size_t at() const { return at_; }
   bool AtEnd() const { return at_ == text_.size(); }
-  void SkipSpace();
+  void SkipSpace() {
+    while (at_ < text_.size() && IsSpace(text_[at_])) ++at_;
+  }
   // True if `mark` is next, behind space, and passed.
-  bool Take(char mark);
+  bool Take(char mark) {
+    SkipSpace();
+    if (AtEnd() || text_[at_] != mark) return false;
+    ++at_;
+    return true;
+  }
 
   // What is between the quotes of a string that spells itself: printable ASCII, no escapes.
   // Nothing, and nowhere else, if there is none.
@@ -30,6 +37,7 @@ class JsonCursor {
   std::optional<std::string_view> Value();
 
  private:
+  static bool IsSpace(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
   // Behind the string that begins at `at`; npos if it does not end.
   size_t StringEnd(size_t at) const;
   size_t BracketEnd(size_t at) const;
