@@ -103,6 +103,9 @@ EngineOptions EngineOptionsOf(const ServerConfig& config) {
       std::min(config.batch.prefill_chunk, config.batch.max_rows_per_step);
   options.max_running = config.batch.max_sequences;
   options.admission.max_queued = config.batch.max_queued_requests;
+  options.admission.max_in_flight = config.batch.max_requests_in_flight;
+  options.admission.max_queued_tokens = config.batch.max_queued_tokens;
+  options.admission.tokens_per_minute = config.batch.tokens_per_minute;
   options.admission.max_queue_wait = config.batch.max_queue_wait;
   options.policy =
       config.batch.fair_shares ? EngineOptions::Policy::kVtc : EngineOptions::Policy::kFcfs;

@@ -118,6 +118,12 @@ ABSL_FLAG(int32_t, max_queued_requests, ServerConfig().batch.max_queued_requests
 ABSL_FLAG(int32_t, prefill_chunk, ServerConfig().batch.prefill_chunk,
           "Prompt tokens of a step in which others decode at most: how long a prompt may hold them "
           "up.");
+ABSL_FLAG(int32_t, max_requests_in_flight, ServerConfig().batch.max_requests_in_flight,
+          "Requests accepted and not ended at most; 0: no limit.");
+ABSL_FLAG(int64_t, max_queued_tokens, ServerConfig().batch.max_queued_tokens,
+          "Tokens of prompts that wait at most; 0: no limit.");
+ABSL_FLAG(int64_t, tokens_per_minute, ServerConfig().batch.tokens_per_minute,
+          "Tokens of prompts and answers, of all tenants together; 0: no limit.");
 ABSL_FLAG(absl::Duration, max_queue_wait, ServerConfig().batch.max_queue_wait,
           "Requests that would wait longer are refused, as far as one can tell.");
 ABSL_FLAG(bool, fair_shares, ServerConfig().batch.fair_shares,
@@ -151,7 +157,7 @@ ABSL_FLAG(lamella::LogFormatOption, log_format, ServerConfig().log_format,
 namespace lamella {
 namespace {
 
-constexpr std::array<const char*, 25> kFlagNames = {"model",
+constexpr std::array<const char*, 28> kFlagNames = {"model",
                                                     "dtype",
                                                     "isa",
                                                     "threads",
@@ -163,6 +169,9 @@ constexpr std::array<const char*, 25> kFlagNames = {"model",
                                                     "max_sequences",
                                                     "max_queued_requests",
                                                     "prefill_chunk",
+                                                    "max_requests_in_flight",
+                                                    "max_queued_tokens",
+                                                    "tokens_per_minute",
                                                     "max_queue_wait",
                                                     "fair_shares",
                                                     "kv_overcommit",
@@ -235,6 +244,9 @@ ServerConfig ConfigFromFlags() {
   config.batch.max_sequences = absl::GetFlag(FLAGS_max_sequences);
   config.batch.max_queued_requests = absl::GetFlag(FLAGS_max_queued_requests);
   config.batch.prefill_chunk = absl::GetFlag(FLAGS_prefill_chunk);
+  config.batch.max_requests_in_flight = absl::GetFlag(FLAGS_max_requests_in_flight);
+  config.batch.max_queued_tokens = absl::GetFlag(FLAGS_max_queued_tokens);
+  config.batch.tokens_per_minute = absl::GetFlag(FLAGS_tokens_per_minute);
   config.batch.max_queue_wait = absl::GetFlag(FLAGS_max_queue_wait);
   config.batch.fair_shares = absl::GetFlag(FLAGS_fair_shares);
   config.batch.kv_overcommit = absl::GetFlag(FLAGS_kv_overcommit);

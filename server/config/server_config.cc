@@ -1,6 +1,7 @@
 #include "server/config/server_config.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -18,6 +19,7 @@ constexpr int64_t kMaxBytes = int64_t{1} << 46;
 constexpr int32_t kMaxRowsPerStep = 1 << 16;
 constexpr int32_t kMaxSequences = 1 << 12;
 constexpr int32_t kMaxQueuedRequests = 1 << 20;
+constexpr int64_t kMaxTokens = int64_t{1} << 50;
 
 absl::Status BadFlag(std::string_view flag, const std::string& complaint) {
   return MakeError(absl::StatusCode::kInvalidArgument, reasons::kInvalidFlag, flag,
@@ -86,6 +88,10 @@ absl::Status ServerConfig::Validate() const {
   RETURN_IF_ERROR(
       CheckRange("max-queued-requests", batch.max_queued_requests, 1, kMaxQueuedRequests));
   RETURN_IF_ERROR(CheckRange("prefill-chunk", batch.prefill_chunk, 1, kMaxRowsPerStep));
+  RETURN_IF_ERROR(CheckRange("max-requests-in-flight", batch.max_requests_in_flight, 0,
+                             std::numeric_limits<int32_t>::max()));
+  RETURN_IF_ERROR(CheckRange("max-queued-tokens", batch.max_queued_tokens, 0, kMaxTokens));
+  RETURN_IF_ERROR(CheckRange("tokens-per-minute", batch.tokens_per_minute, 0, kMaxTokens));
   if (batch.max_queue_wait <= absl::ZeroDuration()) {
     return BadFlag("max-queue-wait", "must be longer than nothing");
   }

@@ -30,10 +30,13 @@ struct AdapterOptions {
 };
 
 struct BatchOptions {
-  int32_t max_rows_per_step = 512;    // tokens computed in one step
-  int32_t max_sequences = 64;         // running at one time
-  int32_t prefill_chunk = 256;        // prompt tokens of a step in which somebody decodes
-  int32_t max_queued_requests = 256;  // accepted and waiting
+  int32_t max_rows_per_step = 512;     // tokens computed in one step
+  int32_t max_sequences = 64;          // running at one time
+  int32_t prefill_chunk = 256;         // prompt tokens of a step in which somebody decodes
+  int32_t max_queued_requests = 256;   // accepted and waiting
+  int32_t max_requests_in_flight = 0;  // accepted and not ended; 0: no limit
+  int64_t max_queued_tokens = 0;       // of prompts that wait; 0: no limit
+  int64_t tokens_per_minute = 0;       // prompts and answers of all tenants; 0: no limit
   absl::Duration max_queue_wait = absl::InfiniteDuration();  // as it is estimated
   bool fair_shares = true;           // of tenants, by their weights; else first come, first served
   double kv_overcommit = 1.0;        // KV blocks promised for each there is

@@ -35,8 +35,6 @@ Scheduler::Scheduler(SchedulerLimits limits, BlockPool* blocks, PrefixIndex* pre
   plan_.reserve(static_cast<size_t>(limits_.step_tokens));
 }
 
-Scheduler::~Scheduler() = default;
-
 void Scheduler::Add(Submission submission, const Tokenizer* tokenizer) {
   const int32_t tenant = policy_->TenantIndex(submission.tenant);
   policy_->OnArrive(tenant);

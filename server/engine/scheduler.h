@@ -54,7 +54,6 @@ class Scheduler {
   // All pointers are borrowed.
   Scheduler(SchedulerLimits limits, BlockPool* blocks, PrefixIndex* prefixes, AdapterGate* gate,
             SchedulingPolicy* policy);
-  ~Scheduler();
 
   // Takes a request in. Its adapter was asked for when it was admitted.
   void Add(Submission submission, const Tokenizer* tokenizer);

@@ -57,6 +57,9 @@ TEST_F(FlagsTest, EveryFlagArrives) {
                              "--max-queued-requests=9",
                              "--drain-grace=5s",
                              "--prefill-chunk=32",
+                             "--max-requests-in-flight=7",
+                             "--max-queued-tokens=700",
+                             "--tokens-per-minute=7000",
                              "--max-queue-wait=3s",
                              "--nofair-shares",
                              "--kv-overcommit=2.5",
@@ -79,6 +82,9 @@ TEST_F(FlagsTest, EveryFlagArrives) {
   EXPECT_EQ(c.batch.max_sequences, 8);
   EXPECT_EQ(c.batch.max_queued_requests, 9);
   EXPECT_EQ(c.batch.prefill_chunk, 32);
+  EXPECT_EQ(c.batch.max_requests_in_flight, 7);
+  EXPECT_EQ(c.batch.max_queued_tokens, 700);
+  EXPECT_EQ(c.batch.tokens_per_minute, 7000);
   EXPECT_EQ(c.batch.max_queue_wait, absl::Seconds(3));
   EXPECT_FALSE(c.batch.fair_shares);
   EXPECT_EQ(c.batch.kv_overcommit, 2.5);
@@ -96,6 +102,7 @@ TEST_F(FlagsTest, BadFlagsNameTheFlagAndTheValue) {
   ExpectRefused({"--model"}, "model", "needs a value");
   ExpectRefused({"--model=m", "--threads=x"}, "threads", "\"x\"");
   ExpectRefused({"--model=m", "--prefill-chunk=0"}, "prefill-chunk", "got 0");
+  ExpectRefused({"--model=m", "--tokens-per-minute=-1"}, "tokens-per-minute", "got -1");
   ExpectRefused({"--model=m", "--max-queue-wait=0s"}, "max-queue-wait", "longer");
   ExpectRefused({"--model=m", "--kv-overcommit=17"}, "kv-overcommit", "between 1 and 16");
   ExpectRefused({"--model=m", "--threads=1000"}, "threads", "[0, 256], got 1000");
