@@ -1,6 +1,5 @@
 #include "tests/bench/engine_bench.h"
 
-#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -27,6 +26,7 @@ class Cell {
        int32_t block_tokens, int32_t* next_block)
       : batch_(batch), adapters_(adapters), options_(options) {
     const int32_t tokens = options.context_tokens + options.steps + kWarmupSteps;
+    history_.resize(static_cast<size_t>(tokens));
     tables_.resize(static_cast<size_t>(batch));
     for (std::vector<int32_t>& table : tables_) {
       for (int32_t t = 0; t < tokens; t += block_tokens) table.push_back((*next_block)++);
@@ -84,6 +84,9 @@ class Cell {
     one.first_position = position;
     one.block_table = tables_[static_cast<size_t>(sequence)];
     one.sample = true;
+    one.sampling = &greedy_;
+    one.tokens = history_;
+    one.prompt_tokens = position + rows;
     input_.sequences.push_back(one);
     if (adapters_ == nullptr) return;
     const AdapterWeights* adapter = AdapterOf(sequence);
@@ -105,6 +108,8 @@ class Cell {
   const AdapterList* adapters_;  // null: base
   EngineBenchOptions options_;
   std::vector<std::vector<int32_t>> tables_;  // [batch]
+  const SamplingParams greedy_;
+  std::vector<int32_t> history_;  // of every sequence: greedy decoding does not look at it
   StepInput input_;
   StepOutput output_;
   std::vector<double> round_seconds_;
