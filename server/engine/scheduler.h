@@ -95,7 +95,8 @@ class Scheduler {
   // False: nobody behind this one may be admitted either.
   bool TryAdmit(ActiveRequest* request, absl::Time now);
   bool HasRoom(const ActiveRequest& request) const;
-  bool Replace(const ActiveRequest& waiting);
+  // Who may be sent back so that `waiting` gets in; null: nobody.
+  ActiveRequest* FindReplaceable(const ActiveRequest& waiting) const;
   void Start(ActiveRequest* request, absl::Time now);
   // Blocks found.
   int32_t MatchPrefix(Sequence* sequence);

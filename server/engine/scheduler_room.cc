@@ -12,13 +12,17 @@ bool Scheduler::TryAdmit(ActiveRequest* request, absl::Time now) {
   // Who waits for a load holds nobody up.
   if (!gate_->Observe(request, now)) return true;
   // No overtaking here, or small requests could keep a large one out for ever.
-  while (!HasRoom(*request)) {
-    if (!Replace(*request)) return false;
-  }
-  // The pin comes last: without it nothing has changed.
+  if (!HasRoom(*request) && FindReplaceable(*request) == nullptr) return false;
+  // Before anybody is sent back, who would have made room for nothing.
   absl::StatusOr<std::optional<AdapterPin>> pin = gate_->TryPin(request, now);
   if (!pin.ok()) request->Fail(pin.status());
   if (!pin.ok() || !pin->has_value()) return true;
+  while (!HasRoom(*request)) {
+    ActiveRequest* const running = FindReplaceable(*request);
+    if (running == nullptr) return false;
+    ++counters_.replacements;
+    Preempt(running);
+  }
   request->pin = **std::move(pin);
   policy_->OnLoad(request->key.tenant, request->pin.loaded_bytes());
   Start(request, now);
@@ -111,14 +115,11 @@ bool Scheduler::GrowFor(Sequence* sequence, int32_t tokens) {
   return true;
 }
 
-bool Scheduler::Replace(const ActiveRequest& waiting) {
-  const auto victim = std::find_if(running_.rbegin(), running_.rend(), [&](const auto& running) {
+ActiveRequest* Scheduler::FindReplaceable(const ActiveRequest& waiting) const {
+  const auto newest = std::find_if(running_.rbegin(), running_.rend(), [&](const auto& running) {
     return !running->preempted && policy_->MayReplace(waiting.key, running->key);
   });
-  if (victim == running_.rend()) return false;
-  ++counters_.replacements;
-  Preempt(victim->get());
-  return true;
+  return newest == running_.rend() ? nullptr : newest->get();
 }
 
 void Scheduler::Preempt(ActiveRequest* request) {
