@@ -5,28 +5,16 @@
 #include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "common/base/status_macros.h"
+#include "server/engine/option_checks.h"
 
 namespace lamella {
 namespace {
-
-absl::Status RequireAtLeast(int64_t minimum, int64_t value, const std::string& field) {
-  if (value >= minimum) return absl::OkStatus();
-  return MakeError(
-      absl::StatusCode::kInvalidArgument, reasons::kOutOfRange, field,
-      field + " must be at least " + std::to_string(minimum) + ", got " + std::to_string(value));
-}
 
 absl::Status RequireWithin(double low, double high, double value, const std::string& field) {
   if (value >= low && value <= high) return absl::OkStatus();
   return MakeError(absl::StatusCode::kInvalidArgument, reasons::kOutOfRange, field,
                    field + " must be between " + std::to_string(low) + " and " +
                        std::to_string(high) + ", got " + std::to_string(value));
-}
-
-absl::Status RequirePositive(absl::Duration value, const std::string& field) {
-  if (value > absl::ZeroDuration()) return absl::OkStatus();
-  return MakeError(absl::StatusCode::kInvalidArgument, reasons::kOutOfRange, field,
-                   field + " must be positive, got " + absl::FormatDuration(value));
 }
 
 }  // namespace
