@@ -40,6 +40,14 @@ TEST_F(AdapterManagerTest, ARequestedLoadBecomesAPin) {
   EXPECT_EQ(*static_cast<const float*>(pin.weights()->module(0, ModuleKind::kQ).a), 'a');
 }
 
+TEST_F(AdapterManagerTest, TheFirstUseOfALoadTellsItsBytesOnce) {
+  Request(kA);
+  RunLoads();
+  const AdapterPin first = Pin(kA);
+  EXPECT_EQ(first.loaded_bytes(), static_cast<int64_t>(first.weights()->packed_bytes()));
+  EXPECT_EQ(Pin(kA).loaded_bytes(), 0);
+}
+
 TEST_F(AdapterManagerTest, AQuestionStartsNothing) {
   EXPECT_EQ(WhyNot(kA), reasons::kAdapterLoading);
   EXPECT_FALSE(manager_->IsResident(kA));
