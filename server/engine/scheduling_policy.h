@@ -37,8 +37,8 @@ class SchedulingPolicy {
   virtual void OnRejoinQueue(int32_t tenant) = 0;
 
   // What is done for an active tenant: tokens of a prompt that will be computed, told as it leaves
-  // the queue, so that the choice of the next one knows of it; tokens generated; bytes of adapters,
-  // told as their load is asked for. What is computed again after a preemption is nobody's.
+  // the queue, so that the choice of the next one knows of it; tokens generated; bytes of an adapter
+  // that was loaded, told at its first use. What is computed again after a preemption is nobody's.
   virtual void OnService(int32_t tenant, int64_t prompt_tokens, int64_t generated_tokens) = 0;
   virtual void OnLoad(int32_t tenant, int64_t bytes) = 0;
 
