@@ -102,39 +102,41 @@ absl::StatusOr<JsonValue> SafetensorsMembers::ParseStrictly(std::string_view tex
   return value;
 }
 
-absl::StatusOr<std::string> SafetensorsMembers::ReadName(JsonCursor* cursor) const {
-  if (const auto plain = cursor->PlainString()) return std::string(*plain);
+absl::Status SafetensorsMembers::ReadName(JsonCursor* cursor, std::string* name) const {
+  if (const auto plain = cursor->PlainString()) {
+    name->assign(*plain);
+    return absl::OkStatus();
+  }
   const size_t at = cursor->at();
   ASSIGN_OR_RETURN(const JsonValue value, ReadStrictly(cursor));
-  const std::string* name = value.AsString();
-  if (name == nullptr) return Malformed(at);
-  return *name;
+  const std::string* spelled = value.AsString();
+  if (spelled == nullptr) return Malformed(at);
+  *name = *spelled;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<SafetensorsTensor> SafetensorsMembers::ReadTensor(const std::string& name,
-                                                                 JsonCursor* cursor) const {
+absl::Status SafetensorsMembers::ReadTensor(JsonCursor* cursor, SafetensorsTensor* tensor) const {
+  const std::string& name = tensor->name;
   if (name.empty() || name.size() > limits_.max_name_bytes) {
     return Refuse(reasons::kLimitExceeded, "",
                   absl::StrCat("a tensor's name has 1 to ", limits_.max_name_bytes,
                                " bytes, one has ", name.size()));
   }
-  SafetensorsTensor tensor;
-  tensor.name = name;
   Offsets offsets;
-  if (!ReadPlainFields(cursor, &tensor, &offsets)) {
-    RETURN_IF_ERROR(ReadFields(cursor, &tensor, &offsets));
+  if (!ReadPlainFields(cursor, tensor, &offsets)) {
+    RETURN_IF_ERROR(ReadFields(cursor, tensor, &offsets));
   }
-  ASSIGN_OR_RETURN(const uint64_t element_bytes, CheckDType(&tensor));
-  ASSIGN_OR_RETURN(const uint64_t elements, CheckShape(tensor));
-  RETURN_IF_ERROR(CheckOffsets(offsets, &tensor));
+  ASSIGN_OR_RETURN(const uint64_t element_bytes, CheckDType(tensor));
+  ASSIGN_OR_RETURN(const uint64_t elements, CheckShape(*tensor));
+  RETURN_IF_ERROR(CheckOffsets(offsets, tensor));
   uint64_t expected = 0;
   if (__builtin_mul_overflow(elements, element_bytes, &expected)) return TooLarge(name);
-  if (element_bytes != 0 && expected != tensor.size_bytes) {
+  if (element_bytes != 0 && expected != tensor->size_bytes) {
     return RefuseHeader(
         name, absl::StrCat(Tensor(name), " needs ", expected,
-                           " bytes by its shape and dtype, its offsets span ", tensor.size_bytes));
+                           " bytes by its shape and dtype, its offsets span ", tensor->size_bytes));
   }
-  return tensor;
+  return absl::OkStatus();
 }
 
 // What every writer writes. False, with the cursor where it was, for anything else: ReadFields

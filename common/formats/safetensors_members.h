@@ -31,9 +31,10 @@ class SafetensorsMembers {
       : header_(header), file_bytes_(file_bytes), data_begin_(data_begin), limits_(limits) {}
 
   // Errors of all as SafetensorsFile::Parse. The cursor goes to the end of what was read.
-  absl::StatusOr<std::string> ReadName(JsonCursor* cursor) const;
-  // All but its data.
-  absl::StatusOr<SafetensorsTensor> ReadTensor(const std::string& name, JsonCursor* cursor) const;
+  absl::Status ReadName(JsonCursor* cursor, std::string* name) const;
+  // All of the tensor of tensor->name but its data. What it held before is overwritten, so that one
+  // that is used again costs no allocation.
+  absl::Status ReadTensor(JsonCursor* cursor, SafetensorsTensor* tensor) const;
   // A value that lies in the header.
   absl::StatusOr<JsonValue> ParseStrictly(std::string_view text) const;
 

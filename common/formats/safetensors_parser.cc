@@ -57,9 +57,10 @@ class SafetensorsParser {
     auto& tensors = file_.tensors_;
     tensors.reserve(entries_.size());
     for (const Entry& entry : entries_) {
-      ASSIGN_OR_RETURN(const std::string name, NameOf(entry));
+      SafetensorsTensor tensor;
+      ASSIGN_OR_RETURN(tensor.name, NameOf(entry));
       JsonCursor cursor(header_, entry.value_at);
-      ASSIGN_OR_RETURN(SafetensorsTensor tensor, reader_->ReadTensor(name, &cursor));
+      RETURN_IF_ERROR(reader_->ReadTensor(&cursor, &tensor));
       if (bytes_.size() == file_bytes_) {
         tensor.data = bytes_.subspan(tensor.file_offset, tensor.size_bytes);
       }
@@ -138,7 +139,8 @@ class SafetensorsParser {
     Entry entry;
     cursor->SkipSpace();
     entry.name_at = static_cast<uint32_t>(cursor->at());
-    ASSIGN_OR_RETURN(const std::string name, reader_->ReadName(cursor));
+    std::string& name = tensor_.name;
+    RETURN_IF_ERROR(reader_->ReadName(cursor, &name));
     if (!cursor->Take(':')) return safetensors::Malformed(cursor->at());
     if (name == kMetadataKey) {
       if (!metadata_.empty()) return Twice(name);
@@ -152,9 +154,9 @@ class SafetensorsParser {
       return Refuse(reasons::kLimitExceeded, "",
                     absl::StrCat("more than ", limits_.max_tensors, " tensors"));
     }
-    ASSIGN_OR_RETURN(const SafetensorsTensor tensor, reader_->ReadTensor(name, cursor));
-    entry.begin = tensor.file_offset;
-    entry.bytes = tensor.size_bytes;
+    RETURN_IF_ERROR(reader_->ReadTensor(cursor, &tensor_));
+    entry.begin = tensor_.file_offset;
+    entry.bytes = tensor_.size_bytes;
     entry.name_hash = std::hash<std::string_view>()(name);
     entries_.push_back(entry);
     return absl::OkStatus();
@@ -167,7 +169,9 @@ class SafetensorsParser {
 
   absl::StatusOr<std::string> NameOf(const Entry& entry) const {
     JsonCursor cursor(header_, entry.name_at);
-    return reader_->ReadName(&cursor);
+    std::string name;
+    RETURN_IF_ERROR(reader_->ReadName(&cursor, &name));
+    return name;
   }
 
   // Last, so that a header that is refused for something else never becomes strings.
@@ -236,6 +240,7 @@ class SafetensorsParser {
   std::string_view header_;
   std::optional<SafetensorsMembers> reader_;  // once the header's place is known
   std::string_view metadata_;                 // its value's text; empty: none
+  SafetensorsTensor tensor_;                  // the one that is being read
   std::deque<Entry> entries_;                 // grows without a second copy
   SafetensorsFile file_;
 };
