@@ -116,8 +116,8 @@ ABSL_FLAG(int32_t, max_sequences, ServerConfig().batch.max_sequences,
 ABSL_FLAG(int32_t, max_queued_requests, ServerConfig().batch.max_queued_requests,
           "Accepted requests that wait at most; more are refused.");
 ABSL_FLAG(int32_t, prefill_chunk, ServerConfig().batch.prefill_chunk,
-          "Prompt tokens of a step in which others decode at most: how long a prompt may hold them "
-          "up.");
+          "Tokens that a step with running streams computes, half of them for prompts: how long a "
+          "prompt may hold streams up.");
 ABSL_FLAG(int32_t, max_requests_in_flight, ServerConfig().batch.max_requests_in_flight,
           "Requests accepted and not ended at most; 0: no limit.");
 ABSL_FLAG(int64_t, max_queued_tokens, ServerConfig().batch.max_queued_tokens,

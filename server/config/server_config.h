@@ -32,7 +32,7 @@ struct AdapterOptions {
 struct BatchOptions {
   int32_t max_rows_per_step = 512;     // tokens computed in one step
   int32_t max_sequences = 64;          // running at one time
-  int32_t prefill_chunk = 256;         // prompt tokens of a step in which somebody decodes
+  int32_t prefill_chunk = 256;         // rows of a step in which somebody decodes
   int32_t max_queued_requests = 256;   // accepted and waiting
   int32_t max_requests_in_flight = 0;  // accepted and not ended; 0: no limit
   int64_t max_queued_tokens = 0;       // of prompts that wait; 0: no limit

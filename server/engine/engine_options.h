@@ -29,8 +29,10 @@ struct EngineOptions {
   RequestLimits limits;
   AdmissionOptions admission;  // its fair_shares follows `policy`
 
-  int32_t step_tokens = 512;              // rows of one step, decode and prefill together
-  int32_t prefill_chunk_tokens = 256;     // prefill rows of a step in which somebody decodes
+  int32_t step_tokens = 512;  // rows of one step, decode and prefill together
+  // Rows of a step in which somebody decodes, which is how long a prompt holds a stream up; half of
+  // them at least are for prompts if there are any.
+  int32_t prefill_chunk_tokens = 256;
   int32_t max_running = 64;               // sequences that own blocks at one time
   int64_t stream_buffer_bytes = 1 << 20;  // unread answer of one request
 

@@ -57,8 +57,13 @@ std::span<const PlannedRows> Scheduler::Schedule(absl::Time now) {
   ++turn_;
   Budget budget{limits_.step_tokens, limits_.max_logit_rows};
   PlanDecode(&budget);
-  // Nobody who waits for the next token waits for more than one chunk.
-  if (!plan_.empty()) budget.rows = std::min(budget.rows, limits_.prefill_chunk_tokens);
+  // Whoever waits for the next token waits for one chunk at most, the rows that decode among it;
+  // but half of it is for prompts, or many streams would stop them.
+  if (!plan_.empty()) {
+    const int32_t chunk = limits_.prefill_chunk_tokens;
+    const auto decoding = static_cast<int32_t>(plan_.size());
+    budget.rows = std::min(budget.rows, std::max(chunk - decoding, (chunk + 1) / 2));
+  }
   PlanPrefill(budget, now);
   MovePreempted();
   return plan_;

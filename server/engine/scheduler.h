@@ -25,7 +25,7 @@ namespace lamella {
 
 struct SchedulerLimits {
   int32_t step_tokens = 0;           // rows of one step; more than max_running
-  int32_t prefill_chunk_tokens = 0;  // prefill rows of one step in which somebody decodes
+  int32_t prefill_chunk_tokens = 0;  // rows of a step in which somebody decodes; half for prompts
   int32_t max_running = 0;           // sequences of one step
   int32_t max_logit_rows = 0;        // of one step; max_running at least
   KvShape kv;

@@ -33,14 +33,27 @@ TEST_F(SchedulerTest, PrefillChunksNeverStarveDecodeRows) {
   Step();
   Recorded large = Submit(MakeRequest(std::string(100, 'L'), 4));
   shapes_.clear();
-  for (int i = 0; i < 13; ++i) Step();
+  // 100 tokens, four in each step: a chunk of 8 rows, four of them decode.
+  for (int i = 0; i < 25; ++i) Step();
   for (const Shape& shape : shapes_) {
     EXPECT_EQ(shape.decode_rows, 4);
-    EXPECT_LE(shape.prefill_rows, options_.prefill_chunk_tokens);
-    EXPECT_GT(shape.prefill_rows, 0);
+    EXPECT_EQ(shape.prefill_rows, 4);
   }
   Step();
   EXPECT_EQ(shapes_.back().decode_rows, 5);
+}
+
+TEST_F(SchedulerTest, ManyStreamsLeaveHalfAChunkToPrompts) {
+  std::vector<Recorded> streams;
+  for (int i = 0; i < 7; ++i) streams.push_back(Submit(MakeRequest("ab", 20)));
+  Step();
+  Recorded large = Submit(MakeRequest(std::string(40, 'L'), 4));
+  shapes_.clear();
+  for (int i = 0; i < 10; ++i) Step();
+  for (const Shape& shape : shapes_) {
+    EXPECT_EQ(shape.decode_rows, 7);
+    EXPECT_EQ(shape.prefill_rows, 4);
+  }
 }
 
 TEST_F(SchedulerTest, AStepKeepsItsTokenBudget) {
