@@ -136,7 +136,7 @@ class Comparison {
       std::vector<size_t> order(requests_.size());
       for (size_t i = 0; i < order.size(); ++i) order[i] = i;
       std::shuffle(order.begin(), order.end(), random_);
-      RETURN_IF_ERROR(Serve(RandomOptions(), order, /*is_reference=*/false));
+      RETURN_IF_ERROR(Serve(RandomOptions(schedule), order, /*is_reference=*/false));
     }
     return figures_;
   }
@@ -161,12 +161,13 @@ class Comparison {
     options.seed = 1;
     return options;
   }
-  EngineOptions RandomOptions() {
+  // Every other schedule promises more blocks than there are, so that requests are sent back.
+  EngineOptions RandomOptions(int32_t schedule) {
     EngineOptions options = SmallOptions();
-    options.max_running = Draw(3, 16);
+    options.max_running = Draw(6, 16);
     options.step_tokens = options.max_running + Draw(1, 80);
     options.prefill_chunk_tokens = Draw(1, 48);
-    options.kv_overcommit = Draw(0, 1) == 0 ? 1.0 : 3.0;
+    options.kv_overcommit = schedule % 2 == 0 ? 4.0 : 1.0;
     options.prefix_reuse = Draw(0, 3) > 0;
     return options;
   }
