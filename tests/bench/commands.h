@@ -8,7 +8,9 @@
 namespace lamella::bench {
 
 absl::Status EngineCommand();
+absl::Status KernelsCommand();
 absl::Status LoadCommand();
+absl::Status RooflineCommand();
 absl::Status StallCommand();
 absl::Status StoreCommand();
 absl::Status ZipfCommand();

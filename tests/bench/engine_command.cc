@@ -20,6 +20,7 @@
 #include "tests/bench/engine_bench.h"
 #include "tests/bench/machine.h"
 #include "tests/bench/random_source.h"
+#include "tests/bench/roofline.h"
 
 ABSL_FLAG(std::string, model, "", "GGUF file or Hugging Face folder");
 ABSL_FLAG(std::string, shape, "smollm2-135m", "random weights of this shape, without --model");

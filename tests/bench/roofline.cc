@@ -1,0 +1,129 @@
+#include "tests/bench/roofline.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+namespace lamella::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int64_t kWords = int64_t{32} << 20;
+constexpr int kPasses = 3;
+constexpr size_t kHugePage = size_t{2} << 20;
+
+// Eight chains: one alone would wait for its own additions.
+uint64_t Sum(const uint64_t* words, int64_t count) {
+  std::array<uint64_t, 8> sums{};
+  for (int64_t i = 0; i + 8 <= count; i += 8) {
+    for (size_t j = 0; j < 8; ++j) sums[j] += words[i + static_cast<int64_t>(j)];
+  }
+  uint64_t total = 0;
+  for (const uint64_t sum : sums) total += sum;
+  return total;
+}
+
+// A loop of `count` rounds over independent chains; the operations of one round.
+struct Probe {
+  float (*run)(int64_t count);
+  double flops_per_round;
+};
+
+constexpr int kChains = 12;  // more than latency times issue width on every processor so far
+
+#if defined(__x86_64__)
+
+[[gnu::target("avx2,fma")]] float RunAvx2(int64_t count) {
+  __m256 sums[kChains];
+  for (int i = 0; i < kChains; ++i) sums[i] = _mm256_set1_ps(static_cast<float>(i));
+  const __m256 a = _mm256_set1_ps(0.5F);
+  const __m256 b = _mm256_set1_ps(1.0F);
+  for (int64_t round = 0; round < count; ++round) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kChains; ++i) sums[i] = _mm256_fmadd_ps(sums[i], a, b);
+  }
+  for (int i = 1; i < kChains; ++i) sums[0] = _mm256_add_ps(sums[0], sums[i]);
+  return _mm256_cvtss_f32(sums[0]);
+}
+
+[[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] float RunBf16Dot(int64_t count) {
+  __m512 sums[kChains];
+  for (int i = 0; i < kChains; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
+  const __m512i a = _mm512_set1_epi32(0x3f003f00);
+  for (int64_t round = 0; round < count; ++round) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kChains; ++i) {
+      sums[i] = _mm512_dpbf16_ps(sums[i], (__m512bh)a, (__m512bh)a);  // a cast between vectors
+    }
+  }
+  for (int i = 1; i < kChains; ++i) sums[0] = _mm512_add_ps(sums[0], sums[i]);
+  return _mm512_cvtss_f32(sums[0]);
+}
+
+Probe ProbeFor(kernels::Isa isa, kernels::WeightType weight_type) {
+  if (isa == kernels::Isa::kAvx512Bf16 && weight_type == kernels::WeightType::kBF16) {
+    return {RunBf16Dot, kChains * 16 * 4.0};
+  }
+  return {RunAvx2, kChains * 8 * 2.0};
+}
+
+#else
+
+Probe ProbeFor(kernels::Isa, kernels::WeightType) { return {nullptr, 0}; }
+
+#endif
+
+double Seconds(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+}  // namespace
+
+double ReadBandwidth(kernels::ForkJoinPool* pool) {
+  // In huge pages, as the weights are.
+  void* memory = std::aligned_alloc(kHugePage, kWords * sizeof(uint64_t));
+  if (memory == nullptr) return 0;
+  (void)madvise(memory, kWords * sizeof(uint64_t), MADV_HUGEPAGE);
+  const std::unique_ptr<uint64_t, void (*)(void*)> words(static_cast<uint64_t*>(memory), std::free);
+  std::fill(words.get(), words.get() + kWords, 1);
+  std::atomic<uint64_t> sum{0};  // used, so that the reads are not optimised away
+  double best = 0;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    const auto begin = Clock::now();
+    pool->Run(kWords, int64_t{1} << 16, [&](int64_t from, int64_t to, int32_t) {
+      sum += Sum(words.get() + from, to - from);
+    });
+    best = std::max(best, static_cast<double>(kWords) * sizeof(uint64_t) / Seconds(begin));
+  }
+  return sum.load() == 0 ? 0 : best;
+}
+
+double PeakFlops(kernels::ForkJoinPool* pool, kernels::Isa isa, kernels::WeightType weight_type) {
+  if (!kernels::IsaAvailable(isa)) return 0;
+  const Probe probe = ProbeFor(isa, weight_type);
+  if (probe.run == nullptr) return 0;
+  constexpr int64_t kParts = 64;
+  constexpr int64_t kRounds = 100'000;  // a part takes about a quarter of a millisecond
+  std::atomic<float> used{0};           // so that the work is not optimised away
+  double best = 0;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    const auto begin = Clock::now();
+    pool->Run(kParts, 1, [&](int64_t from, int64_t to, int32_t) {
+      for (int64_t part = from; part < to; ++part) used.store(probe.run(kRounds));
+    });
+    best = std::max(best, probe.flops_per_round * kRounds * kParts / Seconds(begin));
+  }
+  return used.load() == 0 ? 0 : best;
+}
+
+}  // namespace lamella::bench
