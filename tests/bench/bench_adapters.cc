@@ -1,7 +1,6 @@
 #include "tests/bench/bench_adapters.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <span>
 
@@ -73,15 +72,6 @@ absl::StatusOr<UploadResult> UploadAdapter(DurableAdapterStore* store, const std
         upload->AddWeights(bytes.subspan(at, std::min(kChunkBytes, bytes.size() - at))));
   }
   return upload->Finish();
-}
-
-double Median(std::vector<double> values) { return Percentile(std::move(values), 0.5); }
-
-double Percentile(std::vector<double> values, double share) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  const auto index = static_cast<size_t>(share * static_cast<double>(values.size()));
-  return values[std::min(index, values.size() - 1)];
 }
 
 double MillisecondsSince(absl::Time begin) {

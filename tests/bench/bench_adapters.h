@@ -10,6 +10,7 @@
 #include "adapters_store/durable_adapter_store.h"
 #include "common/formats/base_spec.h"
 #include "common/formats/dtype.h"
+#include "tests/bench/statistics.h"
 
 namespace lamella::bench {
 
@@ -28,9 +29,6 @@ AdapterFile MakeAdapterFile(const BaseSpec& base, int32_t rank, uint32_t seed,
 absl::StatusOr<UploadResult> UploadAdapter(DurableAdapterStore* store, const std::string& name,
                                            const AdapterFile& file);
 
-double Median(std::vector<double> values);
-// The value that `share` of the values do not exceed.
-double Percentile(std::vector<double> values, double share);
 double MillisecondsSince(absl::Time begin);
 
 // The head of every table: what was measured, processor, commit.
