@@ -48,7 +48,7 @@ if $all; then
   stage clang-tsa build clang-tsa
   stage build-fuzz build fuzz fuzzers
   stage fuzz-smoke fuzz_smoke
-  for command in engine kernels load roofline stall store zipf; do
+  for command in engine kernels load plain roofline stall store zipf; do
     stage "bench-smoke-$command" build/release/bin/lamella-bench "$command" --smoke
   done
   grep -E 'tests passed' "$LOGS"/ctest*.log

@@ -10,6 +10,7 @@ namespace lamella::bench {
 absl::Status EngineCommand();
 absl::Status KernelsCommand();
 absl::Status LoadCommand();
+absl::Status PlainCommand();
 absl::Status RooflineCommand();
 absl::Status StallCommand();
 absl::Status StoreCommand();

@@ -1,37 +1,44 @@
-// Static decode through an executor: B sequences, one token each a step, base or 8 adapters. No
-// scheduler, no tokenizer, no network: what the model room alone can do.
+// Static steps through an executor: decode of B sequences, one token each, or a prompt, with any
+// adapters. No scheduler, no tokenizer, no network: what the model room alone can do. The cases
+// take turns step by step, so that a slow moment hits all alike and the i-th steps of two cases
+// make a pair.
 #pragma once
 
 #include <cstdint>
-#include <memory>
-#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "server/lora/adapter_weights.h"
 #include "server/model/cpu_executor.h"
+#include "tests/bench/engine_case.h"
 
 namespace lamella::bench {
 
-inline constexpr int32_t kBenchAdapters = 8;
-
 struct EngineBenchOptions {
-  std::vector<int32_t> batches = {1, 8, 32};
-  int32_t context_tokens = 32;  // in the cache before the first measured step
-  int32_t steps = 24;           // measured by round
-  int32_t rounds = 5;           // all cells once in each, so that a slow moment hits all alike
-  int32_t rank = 16;            // of every one of the seven linears
+  std::vector<EngineCase> cases;
+  int32_t threads = 1;
+  int32_t context_tokens = 32;  // in the cache before the first step
+  int32_t steps = 10;           // of each case in a round, at positions that follow the context
+  int32_t rounds = 5;           // limits are measured, and adapters drawn, before each
 };
 
 struct EngineBenchRow {
-  int32_t batch = 0;
-  std::string adapters;                 // "base" or "8 adapters"
-  double decode_tokens_per_second = 0;  // median over rounds of the batch by the median step
-  double step_ms = 0;
-  double prefill_tokens_per_second = 0;  // of the contexts, one step for each sequence
+  EngineCase what;
+  std::vector<double> seconds;  // [rounds * steps], in the order in which they ran
+  // Means over the steps:
+  double adapters = 0;       // distinct ones
+  double adapter_rank = 0;   // sum of their ranks
+  double adapter_bytes = 0;  // of their packed matrices
+  double row_rank = 0;       // sum over the rows of their adapter's rank
 };
 
-absl::StatusOr<std::vector<EngineBenchRow>> RunEngineBench(CpuExecutor* executor,
-                                                           const EngineBenchOptions& options);
+struct EngineBenchReport {
+  double read_bandwidth = 0;  // bytes per second, best of the rounds
+  double peak_flops = 0;      // operations per second, best of the rounds
+  std::vector<EngineBenchRow> rows;
+};
+
+// The KV cache must hold context_tokens + steps for the largest case, and its prompts.
+absl::StatusOr<EngineBenchReport> RunEngineBench(CpuExecutor* executor,
+                                                 const EngineBenchOptions& options);
 
 }  // namespace lamella::bench

@@ -1,13 +1,12 @@
-// lamella-bench engine [--model=PATH | --shape=smollm2-135m|llama-3.2-1b] [--threads=N]
-//                      [--isa=best|reference|avx2|avx512_bf16] [--dtype=bf16|float32]
-//                      [--batches=1,8,32] [--rounds=5] [--rank=16] [--json] [--smoke]
+// lamella-bench engine [--model=PATH | --shape=smollm2-135m|qwen2.5-0.5b|llama-3.2-1b]
+//                      [--threads=N] [--isa=best|reference|avx2|avx512_bf16]
+//                      [--dtype=bf16|float32] [--cases=1xbase,32x8@16,...] [--context=32] [--rank=16]
+//                      [--steps=10] [--rounds=5] [--json] [--smoke]
 //
-// Decode speed of the CPU executor, in process. The table's last columns set a step beside the time
-// that reading its weights once must take, with a bandwidth measured in the same run.
+// Speed of the CPU executor, in process: decode steps and prompts of any mix of adapters, as
+// engine_case.h says. Cases take turns step by step; figures are medians of rounds x steps. They
+// stand beside the read bandwidth and the arithmetic peak that the same run measured.
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -15,9 +14,9 @@
 #include "absl/flags/flag.h"
 #include "absl/status/statusor.h"
 #include "common/base/status_macros.h"
-#include "server/kernels/fork_join_pool.h"
 #include "tests/bench/commands.h"
 #include "tests/bench/engine_bench.h"
+#include "tests/bench/engine_report.h"
 #include "tests/bench/machine.h"
 #include "tests/bench/random_source.h"
 #include "tests/bench/roofline.h"
@@ -27,24 +26,19 @@ ABSL_FLAG(std::string, shape, "smollm2-135m", "random weights of this shape, wit
 ABSL_FLAG(int32_t, threads, 0, "compute threads; 0: one for each core");
 ABSL_FLAG(std::string, isa, "best", "instruction set");
 ABSL_FLAG(std::string, dtype, "bf16", "serving dtype");
-ABSL_FLAG(std::vector<std::string>, batches, (std::vector<std::string>{"1", "8", "32"}),
-          "sequences in a step");
-ABSL_FLAG(int32_t, rank, 16, "rank of the adapters in all seven linears");
+ABSL_FLAG(std::vector<std::string>, cases,
+          (std::vector<std::string>{"1x1", "8x1", "8x8", "32x1", "32x8", "32x32", "32xzipf",
+                                    "prefill:512xbase"}),
+          "who is in a step: see engine_case.h; the base is added to every case with adapters");
+ABSL_FLAG(int32_t, context, 32, "tokens of each sequence before the first measured step");
+ABSL_FLAG(int32_t, rank, 16, "of adapters, where a case names none");
+ABSL_FLAG(int32_t, steps, 10, "of each case in a round");
 ABSL_DECLARE_FLAG(int32_t, rounds);
 ABSL_DECLARE_FLAG(bool, json);
 ABSL_DECLARE_FLAG(bool, smoke);
 
 namespace lamella::bench {
 namespace {
-
-struct Report {
-  std::string model;
-  CpuExecutorOptions options;
-  std::string isa;
-  int64_t weight_bytes = 0;
-  double read_bandwidth = 0;  // bytes per second
-  std::vector<EngineBenchRow> rows;
-};
 
 absl::StatusOr<CpuExecutorOptions> ExecutorOptions() {
   CpuExecutorOptions options;
@@ -58,117 +52,87 @@ absl::StatusOr<CpuExecutorOptions> ExecutorOptions() {
   options.kv_cache_bytes = int64_t{1} << 30;
   const std::string name = absl::GetFlag(FLAGS_isa);
   if (name == "best") return options;
-  for (const auto isa :
-       {kernels::Isa::kReference, kernels::Isa::kAvx2, kernels::Isa::kAvx512Bf16}) {
-    if (name == kernels::IsaName(isa)) options.isa = isa;
+  kernels::Isa isa{};
+  if (!kernels::ParseIsa(name, &isa)) {
+    return absl::InvalidArgumentError("no ISA is called " + name);
   }
-  if (!options.isa.has_value()) return absl::InvalidArgumentError("no ISA is called " + name);
+  options.isa = isa;
   return options;
+}
+
+// Those of `names`, and the base case of each before it.
+absl::StatusOr<std::vector<EngineCase>> Cases(const std::vector<std::string>& names) {
+  std::vector<EngineCase> cases;
+  const auto add = [&cases](EngineCase one) {
+    const bool there = std::any_of(cases.begin(), cases.end(),
+                                   [&](const EngineCase& other) { return other.name == one.name; });
+    if (!there) cases.push_back(std::move(one));
+  };
+  for (const std::string& name : names) {
+    ASSIGN_OR_RETURN(EngineCase one, ParseEngineCase(name, absl::GetFlag(FLAGS_rank)));
+    if (!one.base()) add(BaseOf(one));
+    add(std::move(one));
+  }
+  if (cases.empty()) return absl::InvalidArgumentError("--cases names none");
+  return cases;
 }
 
 absl::StatusOr<EngineBenchOptions> BenchOptions() {
   EngineBenchOptions options;
+  std::vector<std::string> names = absl::GetFlag(FLAGS_cases);
+  options.context_tokens = absl::GetFlag(FLAGS_context);
+  options.steps = absl::GetFlag(FLAGS_steps);
   options.rounds = absl::GetFlag(FLAGS_rounds);
-  options.rank = absl::GetFlag(FLAGS_rank);
-  options.batches.clear();
-  for (const std::string& batch : absl::GetFlag(FLAGS_batches)) {
-    options.batches.push_back(std::atoi(batch.c_str()));
-  }
   if (absl::GetFlag(FLAGS_smoke)) {
-    options = {.batches = {1, 2}, .context_tokens = 4, .steps = 2, .rounds = 1, .rank = 4};
+    names = {"1x1@4", "3x3@4/8", "2x1@4#3", "4xzipf1.2@4#9", "sequential:4x2@4", "prefill:8x1@4"};
+    options.context_tokens = 4;
+    options.steps = 2;
+    options.rounds = 1;
   }
-  for (const int32_t batch : options.batches) {
-    if (batch < 1) return absl::InvalidArgumentError("--batches must be positive numbers");
+  if (options.context_tokens < 1 || options.steps < 1 || absl::GetFlag(FLAGS_rank) < 1) {
+    return absl::InvalidArgumentError("--context, --steps and --rank must be positive");
   }
-  if (options.rounds < 1 || options.rank < 1) {
-    return absl::InvalidArgumentError("--rounds and --rank must be positive");
-  }
+  ASSIGN_OR_RETURN(options.cases, Cases(names));
   return options;
 }
 
-absl::StatusOr<std::unique_ptr<WeightSource>> Source() {
+absl::StatusOr<std::unique_ptr<WeightSource>> Source(const std::string& shape) {
   if (const std::string path = absl::GetFlag(FLAGS_model); !path.empty()) {
     return OpenWeightSource(path);
   }
-  ASSIGN_OR_RETURN(ModelConfig config, NamedShape(absl::GetFlag(FLAGS_shape)));
+  ASSIGN_OR_RETURN(ModelConfig config, NamedShape(shape));
   return std::make_unique<RandomSource>(std::move(config));
 }
 
-double Bandwidth(int32_t threads) {
-  kernels::ForkJoinPool pool(threads);
-  return ReadBandwidth(&pool);
-}
-
-absl::StatusOr<Report> Measure() {
-  Report report;
-  ASSIGN_OR_RETURN(report.options, ExecutorOptions());
-  ASSIGN_OR_RETURN(const EngineBenchOptions options, BenchOptions());
-  report.options.max_sequences = *std::max_element(options.batches.begin(), options.batches.end());
-  report.options.max_rows = std::max(256, report.options.max_sequences);
+absl::StatusOr<EngineReport> Measure() {
+  EngineReport report;
+  ASSIGN_OR_RETURN(CpuExecutorOptions executor_options, ExecutorOptions());
+  ASSIGN_OR_RETURN(EngineBenchOptions options, BenchOptions());
+  options.threads = executor_options.threads;
+  for (const EngineCase& one : options.cases) {
+    executor_options.max_rows = std::max(executor_options.max_rows, one.rows);
+    if (one.kind == EngineCase::Kind::kPrefill) continue;
+    executor_options.max_sequences = std::max(executor_options.max_sequences, one.rows);
+  }
   const std::string path = absl::GetFlag(FLAGS_model);
-  report.model = path.empty() ? "random " + absl::GetFlag(FLAGS_shape)
-                              : path.substr(path.find_last_of('/') + 1);
-  report.read_bandwidth = Bandwidth(report.options.threads);
-  ASSIGN_OR_RETURN(auto source, Source());
-  ASSIGN_OR_RETURN(const auto executor, CpuExecutor::Create(*source, report.options));
+  const std::string shape = absl::GetFlag(FLAGS_smoke) ? "bench-small" : absl::GetFlag(FLAGS_shape);
+  report.model = path.empty() ? "random " + shape : path.substr(path.find_last_of('/') + 1);
+  report.dtype = absl::GetFlag(FLAGS_dtype);
+  report.threads = options.threads;
+  ASSIGN_OR_RETURN(auto source, Source(shape));
+  ASSIGN_OR_RETURN(const auto executor, CpuExecutor::Create(*source, executor_options));
   source.reset();
   report.isa = kernels::IsaName(executor->kernel_table().isa);
-  report.weight_bytes = executor->weight_bytes();
-  ASSIGN_OR_RETURN(report.rows, RunEngineBench(executor.get(), options));
-  // Again: on a shared machine one moment may have been slow.
-  report.read_bandwidth = std::max(report.read_bandwidth, Bandwidth(report.options.threads));
+  report.size = SizeOf(*executor);
+  ASSIGN_OR_RETURN(report.bench, RunEngineBench(executor.get(), options));
   return report;
-}
-
-// Share of the measured bandwidth at which a step read the weights once.
-double RooflineShare(const Report& report, const EngineBenchRow& row) {
-  return static_cast<double>(report.weight_bytes) / (row.step_ms * 1e-3) / report.read_bandwidth;
-}
-
-void PrintTable(const Report& report) {
-  std::printf("%s, %s, %s\n%s, %d cores, %d threads, commit %s\n", report.model.c_str(),
-              absl::GetFlag(FLAGS_dtype).c_str(), report.isa.c_str(), ProcessorName().c_str(),
-              ProcessorCount(), report.options.threads, CommitName().c_str());
-  std::printf("weights %.0f MB, read bandwidth %.1f GB/s: a step takes at least %.2f ms\n\n",
-              report.weight_bytes * 1e-6, report.read_bandwidth * 1e-9,
-              report.weight_bytes / report.read_bandwidth * 1e3);
-  std::printf("| batch | adapters | decode tok/s | ms/step | of bandwidth | prefill tok/s |\n");
-  std::printf("|---|---|---|---|---|---|\n");
-  for (const EngineBenchRow& row : report.rows) {
-    std::printf("| %d | %s | %.1f | %.2f | %.0f%% | %.0f |\n", row.batch, row.adapters.c_str(),
-                row.decode_tokens_per_second, row.step_ms, 100 * RooflineShare(report, row),
-                row.prefill_tokens_per_second);
-  }
-}
-
-void PrintJson(const Report& report) {
-  nlohmann::json rows = nlohmann::json::array();
-  for (const EngineBenchRow& row : report.rows) {
-    rows.push_back({{"batch", row.batch},
-                    {"adapters", row.adapters},
-                    {"decode_tokens_per_second", row.decode_tokens_per_second},
-                    {"step_ms", row.step_ms},
-                    {"roofline_share", RooflineShare(report, row)},
-                    {"prefill_tokens_per_second", row.prefill_tokens_per_second}});
-  }
-  const nlohmann::json json = {{"model", report.model},
-                               {"dtype", absl::GetFlag(FLAGS_dtype)},
-                               {"isa", report.isa},
-                               {"machine", ProcessorName()},
-                               {"cores", ProcessorCount()},
-                               {"threads", report.options.threads},
-                               {"commit", CommitName()},
-                               {"weight_bytes", report.weight_bytes},
-                               {"read_bandwidth_bytes_per_second", report.read_bandwidth},
-                               {"rows", rows}};
-  std::printf("%s\n", json.dump(1).c_str());
 }
 
 }  // namespace
 
 absl::Status EngineCommand() {
-  ASSIGN_OR_RETURN(const Report report, Measure());
-  absl::GetFlag(FLAGS_json) ? PrintJson(report) : PrintTable(report);
+  ASSIGN_OR_RETURN(const EngineReport report, Measure());
+  absl::GetFlag(FLAGS_json) ? PrintEngineJson(report) : PrintEngineTable(report);
   return absl::OkStatus();
 }
 

@@ -10,8 +10,9 @@
 namespace lamella::bench {
 namespace {
 
-ModelConfig Llama(int32_t vocab, int32_t hidden, int32_t inner, int32_t layers) {
-  ModelConfig config = ArchitecturePreset(Architecture::kLlama);
+ModelConfig Decoder(Architecture architecture, int32_t vocab, int32_t hidden, int32_t inner,
+                    int32_t layers) {
+  ModelConfig config = ArchitecturePreset(architecture);
   config.vocab_size = vocab;
   config.hidden_size = hidden;
   config.intermediate_size = inner;
@@ -27,13 +28,19 @@ ModelConfig Llama(int32_t vocab, int32_t hidden, int32_t inner, int32_t layers) 
 absl::StatusOr<ModelConfig> NamedShape(std::string_view name) {
   ModelConfig config;
   if (name == "smollm2-135m") {
-    config = Llama(49152, 576, 1536, 30);
+    config = Decoder(Architecture::kLlama, 49152, 576, 1536, 30);
     config.num_q_heads = 9;
     config.num_kv_heads = 3;
     config.max_position = 8192;
     for (LayerConfig& layer : config.layers) layer.rope.theta = 100000.0;
+  } else if (name == "qwen2.5-0.5b") {
+    config = Decoder(Architecture::kQwen2, 151936, 896, 4864, 24);
+    config.num_q_heads = 14;
+    config.num_kv_heads = 2;
+    config.max_position = 32768;
+    for (LayerConfig& layer : config.layers) layer.rope.theta = 1000000.0;
   } else if (name == "llama-3.2-1b") {
-    config = Llama(128256, 2048, 8192, 16);
+    config = Decoder(Architecture::kLlama, 128256, 2048, 8192, 16);
     config.num_q_heads = 32;
     config.num_kv_heads = 8;
     config.max_position = 131072;
@@ -43,13 +50,14 @@ absl::StatusOr<ModelConfig> NamedShape(std::string_view name) {
       layer.rope.factor = 32.0;
     }
   } else if (name == "bench-small") {
-    config = Llama(4096, 256, 768, 6);
+    config = Decoder(Architecture::kLlama, 4096, 256, 768, 6);
     config.num_q_heads = 4;
     config.num_kv_heads = 2;
     config.max_position = 1024;
   } else {
     return absl::InvalidArgumentError(
-        "shape must be smollm2-135m, llama-3.2-1b or bench-small; it is " + std::string(name));
+        "shape must be smollm2-135m, qwen2.5-0.5b, llama-3.2-1b or bench-small; it is " +
+        std::string(name));
   }
   SetScales(config.head_dim, &config);
   return config;

@@ -12,7 +12,7 @@
 
 namespace lamella::bench {
 
-// "smollm2-135m", "llama-3.2-1b", "bench-small" (a step takes a few milliseconds).
+// "smollm2-135m", "qwen2.5-0.5b", "llama-3.2-1b", "bench-small" (a step takes a few milliseconds).
 // INVALID_ARGUMENT for another name.
 absl::StatusOr<ModelConfig> NamedShape(std::string_view name);
 

@@ -4,12 +4,9 @@
 // (exponent 1.0): with a cache of half the adapters' bytes against one of all of them; and the hit
 // rate beside that of a model of the cache, an exact LRU of as many bytes that sees the same
 // requests one after the other. The base has random weights; an answer has 16 tokens.
-#include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <list>
 #include <nlohmann/json.hpp>
-#include <random>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -31,6 +28,7 @@
 #include "tests/bench/commands.h"
 #include "tests/bench/machine.h"
 #include "tests/bench/random_source.h"
+#include "tests/bench/zipf_draw.h"
 #include "tests/testing/fake_tokenizer.h"
 #include "tests/testing/safetensors_writer.h"
 
@@ -49,23 +47,6 @@ constexpr int32_t kPromptTokens = 8;
 constexpr int32_t kAnswerTokens = 16;
 
 std::string NameOf(size_t index) { return absl::StrCat("adapter-", index); }
-
-// Indices by Zipf's law: the i-th most wanted is drawn 1 / (i + 1) as often as the first.
-class ZipfDraw {
- public:
-  ZipfDraw(size_t count, uint32_t seed) : random_(seed) {
-    double sum = 0;
-    for (size_t i = 0; i < count; ++i) sums_.push_back(sum += 1.0 / static_cast<double>(i + 1));
-  }
-  size_t Next() {
-    const double at = std::uniform_real_distribution<double>(0, sums_.back())(random_);
-    return static_cast<size_t>(std::lower_bound(sums_.begin(), sums_.end(), at) - sums_.begin());
-  }
-
- private:
-  std::mt19937 random_;
-  std::vector<double> sums_;
-};
 
 // What an exact LRU of `capacity` equal entries would answer.
 class LruModel {
@@ -97,7 +78,7 @@ class Side {
       : executor_(executor),
         loader_(store, &executor->base_spec(), &executor->kernel_table()),
         store_(store),
-        draw_(adapters, 7),
+        draw_(adapters, 1.0, 7),
         model_(resident) {}
 
   absl::Status Start(size_t capacity_bytes) {
