@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures every figure that an area promises and prints figure, goal, measured value and verdict.
 #
-#   scripts/prove.sh foundation|store|engine [--quick] [--json] [--only=MEASURE,...]
+#   scripts/prove.sh foundation|store|engine|cpu [--quick] [--json] [--only=MEASURE,...]
 #
 # Verdicts: PASS, FAIL, INCONCLUSIVE, NOT_RUN (with its reason; never the same as passed). Exits with 1
 # if a figure FAILs. --quick runs one case of each figure that fits into 60 s after the build.
@@ -15,7 +15,7 @@ for argument in "$@"; do
     --quick) quick=--quick ;;
     --json) json=--json ;;
     --only=*) only=$argument ;;
-    foundation | store | engine) area=$argument ;;
+    foundation | store | engine | cpu) area=$argument ;;
     *) sed -n '2,7p' "$0"; exit 2 ;;
   esac
 done

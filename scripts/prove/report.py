@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import re
+import statistics
 import subprocess
 import sys
 import time
@@ -59,6 +61,35 @@ def judge_time(figure, goal, measured, holds):
     if holds or busy <= 1.5 * os.cpu_count():
         return Row.judge(figure, goal, measured, holds)
     return Row(figure, goal, f"{measured}; the machine was busy, load average {busy:.1f}", INCONCLUSIVE)
+
+
+def median_interval(values):
+    """The median and a 95% interval of it, by order statistics: it supposes nothing about the distribution.
+    Below six values there is none: all of them lie in it."""
+    ordered = sorted(values)
+    n = len(ordered)
+    below, outside = 0, 0.0
+    while below < (n - 1) // 2 and outside + math.comb(n, below) / 2 ** n <= 0.025:
+        outside += math.comb(n, below) / 2 ** n
+        below += 1
+    cut = max(below - 1, 0)
+    return statistics.median(ordered), ordered[cut], ordered[n - 1 - cut]
+
+
+def judge_ratios(figure, goal, ratios, least, text="{}"):
+    """Ratios of interleaved pairs, all of which should be `least` or more: where the interval of their median
+    straddles it, nothing is shown."""
+    median, low, high = median_interval(ratios)
+    measured = text.format(f"{median:.4f}, 95% interval {low:.4f} to {high:.4f}, {len(ratios)} pairs")
+    if low < least <= high:
+        return Row(figure, goal, measured, INCONCLUSIVE)
+    return Row.judge(figure, goal, measured, low >= least)
+
+
+def available_bytes() -> int:
+    """Memory that a new program can have without others losing theirs."""
+    with open("/proc/meminfo", encoding="utf-8") as f:
+        return int(re.search(r"^MemAvailable:\s+(\d+) kB", f.read(), re.MULTILINE).group(1)) * 1024
 
 
 def machine() -> str:
