@@ -5,7 +5,7 @@
 #   scripts/setup.sh                  packages and LibTorch
 #   scripts/setup.sh --model smollm2  also that demo base (smollm2 or gemma); prints its path last
 #   scripts/setup.sh --model llama-tokenizer  a tokenizer.json for tests only; prints its path last
-#   scripts/setup.sh --peer peft      also transformers and peft in a virtual environment, to measure beside
+#   scripts/setup.sh --peer peft      also a peer to measure beside: peft, vllm or llama.cpp
 #
 # LAMELLA_CACHE (default ~/.cache/lamella) keeps downloads and unpacked wheels across checkouts.
 set -euo pipefail
@@ -100,21 +100,10 @@ install_llama_tokenizer() {
   printf '%s\n' "$target"
 }
 
-# A virtual environment of its own for each peer; a development tool, the product needs no Python.
-install_peer() {
-  local target="$CACHE/peers/$1"
-  [ "$1" = peft ] || die "unknown peer $1: peft"
-  [ -f "$target/.complete" ] && return
-  rm -rf "$target" && /usr/bin/python3 -m venv "$target"
-  log "installing ${PEFT_PACKAGES[*]}"
-  "$target/bin/pip" install -q --disable-pip-version-check "${PEFT_PACKAGES[@]}"
-  touch "$target/.complete"
-}
-
 model="" peer=""
 case "${1:-}" in
   "") ;;
-  --peer) peer="${2:?--peer needs peft}" ;;
+  --peer) peer="${2:?--peer needs peft, vllm or llama.cpp}" ;;
   --model) model="${2:?--model needs smollm2, gemma or llama-tokenizer}" ;;
   *) die "unknown argument $1; see the head of this file" ;;
 esac
@@ -127,4 +116,4 @@ case "$model" in
   llama-tokenizer) install_llama_tokenizer ;;
   *) die "unknown model $model: smollm2, gemma or llama-tokenizer" ;;
 esac
-[ -z "$peer" ] || install_peer "$peer"
+[ -z "$peer" ] || scripts/setup_peer.sh "$peer"

