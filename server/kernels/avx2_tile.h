@@ -81,26 +81,31 @@ struct XView {
   int64_t step;
 };
 
-// acc[r][c] += sum_k x(r, k) * w[c][k * w_step ...+16], k ascending from 0 to depth. With kAhead >
-// 0 every step also asks for the bytes of w so far ahead.
+// acc[r][c] += x(r, k) * w[c][k * w_step ...+16] for one k. With kAhead > 0 it also asks for the
+// bytes of w so far ahead.
 template <typename T, int R, int C, int kAhead = 0>
-LAMELLA_KERNEL_INLINE void Accumulate(const XView& x, const T* const (&w)[C], int64_t w_step,
-                                      int64_t depth, Tile<R, C>& acc) {
-  for (int64_t k = 0; k < depth; ++k) {
+LAMELLA_KERNEL_INLINE void AccumulateStep(const XView& x, const T* const (&w)[C], int64_t w_step,
+                                          int64_t k, Tile<R, C>& acc) {
+  LAMELLA_UNROLL
+  for (int c = 0; c < C; ++c) {
+    const Vec16 column = Load16(w[c] + k * w_step);
+    if constexpr (kAhead > 0) {
+      _mm_prefetch(reinterpret_cast<const char*>(w[c] + k * w_step) + kAhead, _MM_HINT_T0);
+    }
     LAMELLA_UNROLL
-    for (int c = 0; c < C; ++c) {
-      const Vec16 column = Load16(w[c] + k * w_step);
-      if constexpr (kAhead > 0) {
-        _mm_prefetch(reinterpret_cast<const char*>(w[c] + k * w_step) + kAhead, _MM_HINT_T0);
-      }
-      LAMELLA_UNROLL
-      for (int r = 0; r < R; ++r) {
-        const __m256 value = _mm256_broadcast_ss(x.data + r * x.row_stride + k * x.step);
-        acc.lo[r][c] = _mm256_fmadd_ps(value, column.lo, acc.lo[r][c]);
-        acc.hi[r][c] = _mm256_fmadd_ps(value, column.hi, acc.hi[r][c]);
-      }
+    for (int r = 0; r < R; ++r) {
+      const __m256 value = _mm256_broadcast_ss(x.data + r * x.row_stride + k * x.step);
+      acc.lo[r][c] = _mm256_fmadd_ps(value, column.lo, acc.lo[r][c]);
+      acc.hi[r][c] = _mm256_fmadd_ps(value, column.hi, acc.hi[r][c]);
     }
   }
+}
+
+// AccumulateStep for k ascending from 0 to depth.
+template <typename T, int R, int C>
+LAMELLA_KERNEL_INLINE void Accumulate(const XView& x, const T* const (&w)[C], int64_t w_step,
+                                      int64_t depth, Tile<R, C>& acc) {
+  for (int64_t k = 0; k < depth; ++k) AccumulateStep<T, R, C>(x, w, w_step, k, acc);
 }
 
 // Fixed tree: lanes 4 apart, then 2, then 1.

@@ -25,6 +25,7 @@ constexpr int32_t kQueryHeads = 32;
 constexpr int32_t kKvHeads = 8;
 constexpr int32_t kHeadDim = 64;
 constexpr int32_t kRanksPerTask = 4;
+constexpr int64_t kHugePage = int64_t{2} << 20;
 
 double Seconds(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
@@ -43,6 +44,8 @@ struct Cell {
   double bytes = 0;
   double flops = 0;
   std::vector<double> seconds;
+  std::vector<double> of_bandwidth;
+  std::vector<double> of_peak;
   std::vector<double> retention;
 };
 
@@ -54,21 +57,17 @@ class KernelsBench {
 
   absl::StatusOr<KernelsBenchReport> Run() {
     RETURN_IF_ERROR(MakeMatrices());
-    MakeInputs();
+    RETURN_IF_ERROR(MakeInputs());
     MakeAdapters();
     RETURN_IF_ERROR(MakeCache());
     ListCells();
-    std::vector<double> bandwidths;
-    std::vector<double> peaks;
     for (int32_t round = 0; round < options_.rounds; ++round) {
-      bandwidths.push_back(ReadBandwidth(&pool_));
-      peaks.push_back(PeakFlops(&pool_, table_.isa, table_.weight_type));
-      for (Cell& cell : cells_) Measure(&cell);
+      for (Cell& cell : cells_) MeasureBesideLimits(&cell);
     }
     KernelsBenchReport report;
-    report.read_bandwidth = Median(std::move(bandwidths));
-    report.peak_flops = Median(std::move(peaks));
-    for (Cell& cell : cells_) report.rows.push_back(Judge(report, &cell));
+    report.read_bandwidth = Median(bandwidths_);
+    report.peak_flops = Median(peaks_);
+    for (Cell& cell : cells_) report.rows.push_back(Judge(&cell));
     return report;
   }
 
@@ -87,13 +86,23 @@ class KernelsBench {
     return absl::OkStatus();
   }
 
-  void MakeInputs() {
+  // In huge pages, as a step's are.
+  absl::Status MakeInputs() {
     const int32_t rows =
         std::max(kAttentionRows, *std::max_element(options_.rows.begin(), options_.rows.end()));
-    x_ = RandomFloats(rows * options_.k);
-    y_.resize(static_cast<size_t>(rows * options_.n));
-    packed_x_.resize(table_.packed_rows_bytes(rows, options_.k));
+    const auto x_bytes = static_cast<size_t>(rows * options_.k) * sizeof(float);
+    const auto y_bytes = static_cast<size_t>(rows * options_.n) * sizeof(float);
+    const size_t packed_bytes = table_.packed_rows_bytes(rows, options_.k);
+    ASSIGN_OR_RETURN(
+        rows_,
+        TensorArena::Reserve(static_cast<int64_t>(x_bytes + y_bytes + packed_bytes) + kHugePage));
+    x_ = static_cast<float*>(rows_.TakeBytes(x_bytes));
+    y_ = static_cast<float*>(rows_.TakeBytes(y_bytes));
+    packed_x_ = rows_.TakeBytes(packed_bytes);
+    const std::vector<float> x = RandomFloats(rows * options_.k);
+    std::copy(x.begin(), x.end(), x_);
     v_.resize(static_cast<size_t>(rows) * static_cast<size_t>(options_.rank));
+    return absl::OkStatus();
   }
 
   // As many for each matrix as its rows can have: nobody's adapter is in a cache by accident.
@@ -166,6 +175,18 @@ class KernelsBench {
     cells_.push_back(cell);
   }
 
+  // The limits directly before the figure: how fast a shared machine is changes from second to second.
+  void MeasureBesideLimits(Cell* cell) {
+    const double bandwidth = ReadBandwidth(&pool_);
+    const double peak = PeakFlops(&pool_, table_.isa, table_.weight_type);
+    Measure(cell);
+    const double seconds = cell->seconds.back();
+    cell->of_bandwidth.push_back(cell->bytes / bandwidth / seconds);
+    cell->of_peak.push_back(peak > 0 ? cell->flops / peak / seconds : 0);
+    bandwidths_.push_back(bandwidth);
+    peaks_.push_back(peak);
+  }
+
   void Measure(Cell* cell) {
     if (cell->row.op == "attention") {
       const auto begin = std::chrono::steady_clock::now();
@@ -194,18 +215,18 @@ class KernelsBench {
   void Linear(size_t matrix, int64_t rows, int32_t adapters) {
     const int64_t row_tiles = (rows + table_.row_tile - 1) / table_.row_tile;
     pool_.Run(row_tiles, 1, [&](int64_t begin, int64_t end, int32_t) {
-      table_.pack_rows(x_.data(), options_.k, rows, options_.k, begin, end, packed_x_.data());
+      table_.pack_rows(x_, options_.k, rows, options_.k, begin, end, packed_x_);
     });
     if (adapters > 0) Shrink(matrix, static_cast<int32_t>(rows), adapters);
     LinearArgs args;
-    args.packed_x = packed_x_.data();
+    args.packed_x = packed_x_;
     args.rows = rows;
     args.packed_w = matrices_[matrix];
     args.n = options_.n;
     args.k = options_.k;
     args.lora = terms_.data();
     args.lora_count = adapters;
-    args.y = y_.data();
+    args.y = y_;
     args.ldy = options_.n;
     pool_.Run((options_.n + kColumnTile - 1) / kColumnTile, 1,
               [&](int64_t begin, int64_t end, int32_t) { table_.linear(args, begin, end); });
@@ -230,7 +251,7 @@ class KernelsBench {
       for (int64_t task = begin; task < end; ++task) {
         const LoraTerm& term = terms_[static_cast<size_t>(task / parts)];
         ShrinkArgs args;
-        args.x = x_.data();
+        args.x = x_;
         args.ldx = options_.k;
         args.row_begin = term.row_begin;
         args.row_end = term.row_end;
@@ -264,13 +285,13 @@ class KernelsBench {
     });
   }
 
-  static KernelsBenchRow Judge(const KernelsBenchReport& report, Cell* cell) {
+  static KernelsBenchRow Judge(Cell* cell) {
     KernelsBenchRow row = cell->row;
     row.seconds = Median(std::move(cell->seconds));
-    if (!cell->retention.empty()) row.retention = Median(std::move(cell->retention));
-    row.bandwidth_share = cell->bytes / report.read_bandwidth / row.seconds;
-    if (report.peak_flops > 0) row.peak_share = cell->flops / report.peak_flops / row.seconds;
+    row.bandwidth_share = Median(std::move(cell->of_bandwidth));
+    row.peak_share = Median(std::move(cell->of_peak));
     row.roofline_share = std::max(row.bandwidth_share, row.peak_share);
+    if (!cell->retention.empty()) row.retention = Median(std::move(cell->retention));
     return row;
   }
 
@@ -283,13 +304,16 @@ class KernelsBench {
   kernels::ForkJoinPool& pool_;
   const KernelsBenchOptions options_;
   std::vector<Cell> cells_;
+  std::vector<double> bandwidths_;
+  std::vector<double> peaks_;
   TensorArena weights_;
   std::vector<void*> matrices_;
   double matrix_bytes_ = 0;
   std::vector<Adapter> adapters_;
-  std::vector<float> x_;
-  std::vector<float> y_;
-  std::vector<std::byte> packed_x_;
+  TensorArena rows_;
+  float* x_ = nullptr;        // float [rows][k]
+  float* y_ = nullptr;        // float [rows][n]
+  void* packed_x_ = nullptr;  // pack_rows' output
   std::vector<float> v_;
   std::vector<LoraTerm> terms_;
   TensorArena cache_;

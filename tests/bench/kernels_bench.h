@@ -30,13 +30,13 @@ struct KernelsBenchRow {
   int32_t adapters = 0;        // distinct ones among the rows
   double seconds = 0;          // of one call on all threads
   double bandwidth_share = 0;  // bytes that must be read, over what memory gives in that time
-  double peak_share = 0;       // operations over what the arithmetic gives in that time
+  double peak_share = 0;       // operations over what the arithmetic gives in that time; 0: unknown
   double roofline_share = 0;   // the larger of the two times over the time it took
   double retention = 0;        // with adapters: time without over time with
 };
 
 struct KernelsBenchReport {
-  double read_bandwidth = 0;  // bytes per second, median of the rounds
+  double read_bandwidth = 0;  // bytes per second, median of all measurements
   double peak_flops = 0;      // operations per second
   std::vector<KernelsBenchRow> rows;
 };
