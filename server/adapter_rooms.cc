@@ -21,6 +21,8 @@ constexpr size_t kWorkers = 2;
 constexpr absl::Duration kUpkeepInterval = absl::Seconds(30);
 // A start does not wait for a load longer than this.
 constexpr absl::Duration kPinnedLoadTimeout = absl::Minutes(2);
+// A load beside running requests takes a twentieth of one core.
+constexpr int kRestOfSlice = 19;
 constexpr int64_t kMaxLoggedRefusals = 20;
 // A version that was the last to be loaded before so many crashes in a row is left out.
 constexpr int32_t kCrashesInARow = 3;
@@ -119,6 +121,9 @@ absl::Status AdapterRooms::BuildManager(const AdapterOptions& options) {
   loader_ = std::make_unique<StoreAdapterLoader>(store_.get(), deps_.base, deps_.kernels);
   AdapterManagerOptions manager_options;
   manager_options.capacity_bytes = static_cast<size_t>(options.cache_bytes);
+  manager_options.slices.slice = options.load_slice;
+  manager_options.slices.rest = kRestOfSlice * options.load_slice;
+  manager_options.slices.busy = deps_.computing;
   ASSIGN_OR_RETURN(manager_, AdapterManager::Create(manager_options, loader_.get(), deps_.clock,
                                                     *deps_.metrics));
   RETURN_IF_ERROR(LimitTenants());

@@ -11,6 +11,7 @@
 // With a folder of adapters instead of a store there is nothing to administer: no admin listener.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 
@@ -43,6 +44,7 @@ class AdapterRooms {
     const Clock* clock = nullptr;
     const Metrics* metrics = nullptr;
     const Authenticator* authenticator = nullptr;
+    const std::atomic<bool>* computing = nullptr;  // whether somebody's tokens are computed
   };
   struct Counts {
     int64_t usable = 0;

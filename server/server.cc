@@ -1,6 +1,7 @@
 #include "server/server.h"
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <optional>
 #include <thread>
@@ -120,6 +121,7 @@ EngineOptions EngineOptionsOf(const ServerConfig& config) {
 // In the order in which they are built; members go in reverse.
 struct Server::Rooms {
   RealClock clock;
+  std::atomic<bool> computing = false;
   MetricsRegistry registry;
   std::unique_ptr<Authenticator> authenticator;
   std::unique_ptr<Tokenizer> tokenizer;
@@ -160,7 +162,8 @@ absl::Status Server::Rooms::BuildAdapters(const ServerConfig& config) {
                                                          .kernels = &executor->kernel_table(),
                                                          .clock = &clock,
                                                          .metrics = registry.metrics(),
-                                                         .authenticator = authenticator.get()}));
+                                                         .authenticator = authenticator.get(),
+                                                         .computing = &computing}));
   return absl::OkStatus();
 }
 
@@ -174,6 +177,7 @@ absl::Status Server::Rooms::BuildEngine(const ServerConfig& config) {
   deps.clock = &clock;
   deps.metrics = registry.metrics();
   deps.tenants = &authenticator->tenants();
+  deps.computing = &computing;
   EngineOptions options = EngineOptionsOf(config);
   options.base_fingerprint = executor->base_spec().fingerprint;
   ASSIGN_OR_RETURN(engine, Engine::Create(std::move(options), deps));

@@ -8,8 +8,12 @@
 #include <array>
 #include <cstdlib>
 
+#include "common/base/time_slices.h"
+
 namespace lamella {
 namespace {
+
+constexpr size_t kPieceBytes = size_t{256} << 10;  // a small part of a millisecond
 
 // OpenSSL fails here only without memory or without SHA-256: nothing a caller could act on.
 void Require(bool ok) {
@@ -47,7 +51,10 @@ std::string Sha256::HexDigest() {
 
 std::string Sha256Hex(std::span<const std::byte> bytes) {
   Sha256 sha;
-  sha.Update(bytes);
+  for (size_t at = 0; at < bytes.size(); at += kPieceBytes) {
+    sha.Update(bytes.subspan(at, std::min(bytes.size() - at, kPieceBytes)));
+    TimeSlices::Rest();
+  }
   return sha.HexDigest();
 }
 

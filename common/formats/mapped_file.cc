@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
 #include <system_error>
@@ -13,9 +14,12 @@
 #include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "common/base/status_macros.h"
+#include "common/base/time_slices.h"
 
 namespace lamella {
 namespace {
+
+constexpr size_t kPieceBytes = size_t{256} << 10;  // a small part of a millisecond
 
 class Descriptor {
  public:
@@ -78,11 +82,12 @@ int OpenForReading(const std::string& path) {
 ssize_t ReadAll(int fd, std::byte* out, size_t size) {
   size_t done = 0;
   while (done < size) {
-    const ssize_t n = read(fd, out + done, size - done);
+    const ssize_t n = read(fd, out + done, std::min(size - done, kPieceBytes));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return n;
     if (n == 0) break;
     done += static_cast<size_t>(n);
+    TimeSlices::Rest();
   }
   return static_cast<ssize_t>(done);
 }

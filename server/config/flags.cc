@@ -109,6 +109,9 @@ ABSL_FLAG(std::string, adapters_store, "",
           "listener. Without it and --adapters-dir: the base only.");
 ABSL_FLAG(lamella::Bytes, adapter_cache_bytes, {ServerConfig().adapters.cache_bytes},
           "Memory for adapters; the least recently used ones make room.");
+ABSL_FLAG(absl::Duration, adapter_load_slice, ServerConfig().adapters.load_slice,
+          "While requests run, a load of an adapter works for so long at a time and then rests for "
+          "19 times as long; 0s: without rests.");
 ABSL_FLAG(int32_t, max_rows_per_step, ServerConfig().batch.max_rows_per_step,
           "Tokens that one step computes at most.");
 ABSL_FLAG(int32_t, max_sequences, ServerConfig().batch.max_sequences,
@@ -157,7 +160,7 @@ ABSL_FLAG(lamella::LogFormatOption, log_format, ServerConfig().log_format,
 namespace lamella {
 namespace {
 
-constexpr std::array<const char*, 28> kFlagNames = {"model",
+constexpr std::array<const char*, 29> kFlagNames = {"model",
                                                     "dtype",
                                                     "isa",
                                                     "threads",
@@ -165,6 +168,7 @@ constexpr std::array<const char*, 28> kFlagNames = {"model",
                                                     "adapters_dir",
                                                     "adapters_store",
                                                     "adapter_cache_bytes",
+                                                    "adapter_load_slice",
                                                     "max_rows_per_step",
                                                     "max_sequences",
                                                     "max_queued_requests",
@@ -240,6 +244,7 @@ ServerConfig ConfigFromFlags() {
   config.adapters.dir = absl::GetFlag(FLAGS_adapters_dir);
   config.adapters.store_dir = absl::GetFlag(FLAGS_adapters_store);
   config.adapters.cache_bytes = absl::GetFlag(FLAGS_adapter_cache_bytes).value;
+  config.adapters.load_slice = absl::GetFlag(FLAGS_adapter_load_slice);
   config.batch.max_rows_per_step = absl::GetFlag(FLAGS_max_rows_per_step);
   config.batch.max_sequences = absl::GetFlag(FLAGS_max_sequences);
   config.batch.max_queued_requests = absl::GetFlag(FLAGS_max_queued_requests);

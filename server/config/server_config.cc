@@ -78,6 +78,10 @@ absl::Status ServerConfig::Validate() const {
   RETURN_IF_ERROR(CheckRange("threads", model.threads, 0, kMaxThreads));
   RETURN_IF_ERROR(CheckRange("kv-cache-bytes", model.kv_cache_bytes, 1 << 20, kMaxBytes));
   RETURN_IF_ERROR(CheckRange("adapter-cache-bytes", adapters.cache_bytes, 1, kMaxBytes));
+  if (adapters.load_slice < absl::ZeroDuration() || adapters.load_slice > absl::Seconds(1)) {
+    return BadFlag("adapter-load-slice", absl::StrCat("must be in [0s, 1s], got ",
+                                                      absl::FormatDuration(adapters.load_slice)));
+  }
   if (!adapters.dir.empty() && !adapters.store_dir.empty()) {
     return BadFlag("adapters-store", "cannot be given together with --adapters-dir");
   }

@@ -27,6 +27,8 @@ struct AdapterOptions {
   std::string dir;        // a folder of PEFT folders, read at the start
   std::string store_dir;  // a store, filled through the admin API. Neither: base only
   int64_t cache_bytes = int64_t{256} << 20;  // packed adapters in memory
+  // While requests run, a load works for so long at a time; zero: without rests.
+  absl::Duration load_slice = absl::Microseconds(500);
 };
 
 struct BatchOptions {

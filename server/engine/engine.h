@@ -7,6 +7,7 @@
 // Thread-safe but for Step. The loop's thread is the sole owner of sequences, blocks and executor.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 
@@ -37,6 +38,7 @@ struct EngineDeps {
   const Metrics* metrics = nullptr;          // may stay null
   AdapterFaultSink* faults = nullptr;        // may stay null
   const TenantDirectory* tenants = nullptr;  // may stay null: everyone has the defaults
+  std::atomic<bool>* computing = nullptr;    // may stay null: set while one step follows the other
 };
 
 class Engine {

@@ -149,6 +149,7 @@ void EngineLoop::Schedule() {
 void EngineLoop::Build() { builder_.Build(plan_, &batch_); }
 
 void EngineLoop::Execute() {
+  if (deps_.computing != nullptr) *deps_.computing = !plan_.empty();
   if (plan_.empty()) return;
   const absl::Time begin = deps_.clock->Now();
   deps_.executor->Launch(batch_.input);

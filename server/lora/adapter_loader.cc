@@ -12,6 +12,7 @@
 #include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "common/base/status_macros.h"
+#include "common/base/time_slices.h"
 #include "common/formats/safetensors.h"
 
 namespace lamella {
@@ -80,6 +81,7 @@ absl::StatusOr<std::unique_ptr<const AdapterWeights>> PackAdapter(
     ASSIGN_OR_RETURN(const std::span<const float> b, Floats(*bound.b, &b_buffer));
     RETURN_IF_ERROR(CheckScaled(*bound.b, b, bound.scale));
     builder.Pack(i, a.data(), b.data());
+    TimeSlices::Rest();
   }
   return std::move(builder).Finish();
 }

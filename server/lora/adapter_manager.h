@@ -42,6 +42,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
+#include "common/base/time_slices.h"
 #include "server/cache/pinned_lru.h"
 #include "server/core/adapter_residency.h"
 #include "server/lora/adapter_loader.h"
@@ -58,6 +59,7 @@ struct AdapterManagerOptions {
   // How long a failed load is remembered; doubles with each failure in a row.
   absl::Duration failure_backoff = absl::Seconds(1);
   absl::Duration max_failure_backoff = absl::Minutes(1);
+  TimeSlices::Options slices;    // of the work of a load
   GroupLimits tenant_limits;     // of every tenant for whom SetTenantLimits says nothing else
   double admin_pin_share = 0.5;  // of capacity_bytes, [0, 1]: what PinByAdmin may keep
 
@@ -185,6 +187,7 @@ class AdapterManager final : public AdapterResidencyAdmin {
   std::optional<Picked> Pick() EXCLUDES(mutex_);
   void RunLoad(const Picked& picked) EXCLUDES(mutex_);
   absl::Status Fill(const AdapterRef& ref, Cache::Reservation reservation) EXCLUDES(mutex_);
+  absl::StatusOr<std::unique_ptr<const AdapterWeights>> LoadInSlices(const AdapterRef& ref) const;
   void Keep(const std::string& key, Cache::Pin pin, absl::Time until) EXCLUDES(mutex_);
   void WaitForRoom(const std::string& key, uint64_t room_epoch) EXCLUDES(mutex_);
   bool IsRetired(const std::string& key) const EXCLUDES(mutex_);

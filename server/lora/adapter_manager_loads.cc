@@ -73,7 +73,7 @@ void AdapterManager::RunLoad(const Picked& picked) {
 
 absl::Status AdapterManager::Fill(const AdapterRef& ref, Cache::Reservation reservation) {
   const absl::Time begin = clock_->Now();
-  absl::StatusOr<std::unique_ptr<const AdapterWeights>> weights = loader_->Load(ref);
+  absl::StatusOr<std::unique_ptr<const AdapterWeights>> weights = LoadInSlices(ref);
   absl::Status status = weights.status();
   if (status.ok() && (*weights)->bytes() > reservation.bytes()) {
     status = MakeError(absl::StatusCode::kInternal, reasons::kInternal, "",
@@ -89,6 +89,12 @@ absl::Status AdapterManager::Fill(const AdapterRef& ref, Cache::Reservation rese
        cache_.Commit(std::move(reservation), ResidentAdapter(*std::move(weights), &packed_bytes_)),
        end + options_.first_use_timeout);
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<const AdapterWeights>> AdapterManager::LoadInSlices(
+    const AdapterRef& ref) const {
+  const TimeSlices slices(&options_.slices, clock_);
+  return loader_->Load(ref);
 }
 
 // For an administrator, or for its first use.

@@ -52,6 +52,7 @@ TEST_F(FlagsTest, EveryFlagArrives) {
                              "--threads=3",
                              "--kv-cache-bytes=1GiB",
                              "--adapter-cache-bytes=64M",
+                             "--adapter-load-slice=2ms",
                              "--max-rows-per-step=128",
                              "--max-sequences=8",
                              "--max-queued-requests=9",
@@ -78,6 +79,7 @@ TEST_F(FlagsTest, EveryFlagArrives) {
   EXPECT_EQ(c.model.threads, 3);
   EXPECT_EQ(c.model.kv_cache_bytes, 1 << 30);
   EXPECT_EQ(c.adapters.cache_bytes, 64 << 20);
+  EXPECT_EQ(c.adapters.load_slice, absl::Milliseconds(2));
   EXPECT_EQ(c.batch.max_rows_per_step, 128);
   EXPECT_EQ(c.batch.max_sequences, 8);
   EXPECT_EQ(c.batch.max_queued_requests, 9);
@@ -117,6 +119,7 @@ TEST_F(FlagsTest, BadFlagsNameTheFlagAndTheValue) {
                 "[1, 3], got 4");
   ExpectRefused({"--model=m", "--max-rows-per-step=1"}, "max-rows-per-step", "got 1");
   ExpectRefused({"--model=m", "--adapter-cache-bytes=0"}, "adapter-cache-bytes", "got 0");
+  ExpectRefused({"--model=m", "--adapter-load-slice=2s"}, "adapter-load-slice", "got 2s");
 }
 
 TEST_F(FlagsTest, RemoteAddressesNeedTheInsecureFlag) {

@@ -102,8 +102,8 @@ class EngineFixture : public testing::Test {
 
   Engine& engine() {
     if (engine_ == nullptr) {
-      auto engine = Engine::Create(
-          options_, {&executor_, &tokenizer_, &catalogue_, &residency_, &clock_, nullptr});
+      auto engine = Engine::Create(options_, {&executor_, &tokenizer_, &catalogue_, &residency_,
+                                              &clock_, nullptr, nullptr, nullptr, &computing_});
       EXPECT_EQ(engine.status(), absl::OkStatus());
       engine_ = *std::move(engine);
     }
@@ -139,6 +139,7 @@ class EngineFixture : public testing::Test {
   FakeResidency residency_;
   PuppetExecutor executor_{PuppetExecutor::SmallLimits()};
   EngineOptions options_;
+  std::atomic<bool> computing_ = false;
 
  private:
   std::unique_ptr<Engine> engine_;

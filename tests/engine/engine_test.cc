@@ -22,6 +22,15 @@ TEST_F(EngineTest, AnswersWithTheExecutorsTokens) {
   EXPECT_EQ(answer.started->prompt_tokens, 5);
 }
 
+TEST_F(EngineTest, TellsWhetherItComputes) {
+  const Recorded answer = Submit(MakeRequest("hello", 3));
+  EXPECT_FALSE(computing_);
+  Step();
+  EXPECT_TRUE(computing_);
+  ASSERT_TRUE(RunUntilIdle());
+  EXPECT_FALSE(computing_);
+}
+
 TEST_F(EngineTest, RightAdapterThoughTheAliasMoves) {
   const AdapterRef old_version = catalogue_.SetLive("t", "a", "1");
   Recorded first = Submit(MakeRequest("hello", 9, "a"));

@@ -10,6 +10,7 @@
 #include "adapters_store/folder_adapter_store.h"
 #include "common/base/error.h"
 #include "common/base/reasons.h"
+#include "common/base/time_slices.h"
 #include "tests/lora/lora_fixtures.h"
 #include "tests/testing/safetensors_writer.h"
 
@@ -68,6 +69,24 @@ TEST_F(AdapterLoaderTest, PacksWhatTheFilesSay) {
       EXPECT_EQ(packed_b[(n / 16 * 3 + r) * 16 + n % 16], want);
     }
   }
+}
+
+TEST_F(AdapterLoaderTest, ALoadIsWorkInPieces) {
+  PeftAdapter adapter;
+  for (const BaseModule& module : base_.modules) {
+    adapter.Module(module.path, 8, module.in_features, module.out_features);
+  }
+  adapter.WriteTo(dir_, "mine");
+  OpenStore();
+  // Each piece is longer than this slice.
+  size_t rests = 0;
+  const TimeSlices::Options options{.slice = absl::Nanoseconds(1),
+                                    .sleep = [&](absl::Duration) { ++rests; }};
+  const RealClock clock;
+  const TimeSlices slices(&options, &clock);
+  ASSERT_TRUE(loader_->Load(RefOf("mine")).ok());
+  // Each module, and what was read.
+  EXPECT_GT(rests, base_.modules.size());
 }
 
 TEST_F(AdapterLoaderTest, BytesAreKnownBeforeAFileIsRead) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/base/error.h"
 #include "common/base/reasons.h"
@@ -38,6 +39,25 @@ TEST_F(AdapterManagerTest, ARequestedLoadBecomesAPin) {
   EXPECT_EQ(pin.ref(), kA);
   EXPECT_EQ(pin.weights()->ref(), kA);
   EXPECT_EQ(*static_cast<const float*>(pin.weights()->module(0, ModuleKind::kQ).a), 'a');
+}
+
+TEST_F(AdapterManagerTest, ALoadRestsAfterEachSlice) {
+  std::vector<absl::Duration> rests;
+  AdapterManagerOptions options;
+  options.slices = {.slice = absl::Milliseconds(1),
+                    .rest = absl::Milliseconds(19),
+                    .sleep = [&](absl::Duration rest) { rests.push_back(rest); }};
+  Restart(10, options);
+  loader_.OnNextLoad([&] {
+    TimeSlices::Rest();
+    clock_.Advance(absl::Milliseconds(1));
+    TimeSlices::Rest();
+  });
+  const AdapterPin pin = LoadAndPin(kA);
+  EXPECT_EQ(rests, std::vector<absl::Duration>{absl::Milliseconds(19)});
+  clock_.Advance(absl::Milliseconds(5));
+  TimeSlices::Rest();
+  EXPECT_EQ(rests.size(), 1U) << "the load is over";
 }
 
 TEST_F(AdapterManagerTest, TheFirstUseOfALoadTellsItsBytesOnce) {
