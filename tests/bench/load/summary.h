@@ -50,7 +50,7 @@ struct Summary {
   int64_t wrong_length = 0;  // finished with another number of tokens than was asked for
 
   double offered_per_second = 0;
-  double finished_per_second = 0;  // of those that count, over the window
+  double finished_per_second = 0;  // answers that ended within the window, whenever they were due
   double tokens_per_second = 0;    // that arrived within the window
   double tokens_per_message = 0;
   // Finished within both objectives.

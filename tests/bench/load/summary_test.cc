@@ -64,6 +64,7 @@ TEST(SummarizeTest, CountsWhatWasDueInTheWindowAndTokensThatCameInIt) {
   EXPECT_EQ(summary.wrong_length, 0);
   EXPECT_DOUBLE_EQ(summary.tokens_per_second, 0.5);  // 3 of the first, 2 of the second
   EXPECT_DOUBLE_EQ(summary.offered_per_second, 0.3);
+  EXPECT_DOUBLE_EQ(summary.finished_per_second, 0.2);  // the first two
   EXPECT_DOUBLE_EQ(summary.refusal_ms.p99, 2);
 }
 
