@@ -13,7 +13,9 @@ TimeSlices::~TimeSlices() { current_ = nullptr; }
 
 void TimeSlices::RestIfOver() {
   if (clock_.Now() - begin_ < options_.slice) return;
-  if (options_.busy == nullptr || *options_.busy) options_.sleep(options_.rest);
+  if (const absl::Duration rest = options_.rest(); rest > absl::ZeroDuration()) {
+    options_.sleep(rest);
+  }
   begin_ = clock_.Now();
 }
 

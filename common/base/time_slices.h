@@ -4,7 +4,6 @@
 // is a look at one pointer. Never call it under a lock.
 #pragma once
 
-#include <atomic>
 #include <functional>
 
 #include "absl/time/time.h"
@@ -15,10 +14,8 @@ namespace lamella {
 class TimeSlices {
  public:
   struct Options {
-    absl::Duration slice;  // zero: no rests
-    absl::Duration rest;   // after each
-    // No rests while it is false: nobody is in the way of anybody then. Borrowed; null: always rest.
-    const std::atomic<bool>* busy = nullptr;
+    absl::Duration slice;                  // zero: no rests
+    std::function<absl::Duration()> rest;  // asked after each slice; zero: none this time
     std::function<void(absl::Duration)> sleep = absl::SleepFor;
   };
 

@@ -111,7 +111,7 @@ ABSL_FLAG(lamella::Bytes, adapter_cache_bytes, {ServerConfig().adapters.cache_by
           "Memory for adapters; the least recently used ones make room.");
 ABSL_FLAG(absl::Duration, adapter_load_slice, ServerConfig().adapters.load_slice,
           "While requests run, a load of an adapter works for so long at a time and then rests for "
-          "19 times as long; 0s: without rests.");
+          "9 times as long, less if more loads are wanted; 0s: without rests.");
 ABSL_FLAG(int32_t, max_rows_per_step, ServerConfig().batch.max_rows_per_step,
           "Tokens that one step computes at most.");
 ABSL_FLAG(int32_t, max_sequences, ServerConfig().batch.max_sequences,

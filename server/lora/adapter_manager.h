@@ -51,6 +51,15 @@
 
 namespace lamella {
 
+// How a load shares the cores with running requests: it works for a slice, then rests; the shorter
+// the more loads are wanted, since requests wait for them too.
+struct LoadSlices {
+  absl::Duration slice;                     // zero: no rests
+  absl::Duration rest;                      // after each slice of the only load
+  const std::atomic<bool>* busy = nullptr;  // no rests while it is false; borrowed
+  std::function<void(absl::Duration)> sleep = absl::SleepFor;
+};
+
 struct AdapterManagerOptions {
   size_t capacity_bytes = size_t{256} << 20;  // of packed weights, loads under way included
   int32_t loader_threads = 1;                 // 0: tests run the loads by hand (Step)
@@ -59,7 +68,7 @@ struct AdapterManagerOptions {
   // How long a failed load is remembered; doubles with each failure in a row.
   absl::Duration failure_backoff = absl::Seconds(1);
   absl::Duration max_failure_backoff = absl::Minutes(1);
-  TimeSlices::Options slices;    // of the work of a load
+  LoadSlices slices;
   GroupLimits tenant_limits;     // of every tenant for whom SetTenantLimits says nothing else
   double admin_pin_share = 0.5;  // of capacity_bytes, [0, 1]: what PinByAdmin may keep
 
@@ -188,6 +197,7 @@ class AdapterManager final : public AdapterResidencyAdmin {
   void RunLoad(const Picked& picked) EXCLUDES(mutex_);
   absl::Status Fill(const AdapterRef& ref, Cache::Reservation reservation) EXCLUDES(mutex_);
   absl::StatusOr<std::unique_ptr<const AdapterWeights>> LoadInSlices(const AdapterRef& ref) const;
+  absl::Duration RestNow() const EXCLUDES(mutex_);
   void Keep(const std::string& key, Cache::Pin pin, absl::Time until) EXCLUDES(mutex_);
   void WaitForRoom(const std::string& key, uint64_t room_epoch) EXCLUDES(mutex_);
   bool IsRetired(const std::string& key) const EXCLUDES(mutex_);

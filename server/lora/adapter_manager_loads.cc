@@ -93,8 +93,17 @@ absl::Status AdapterManager::Fill(const AdapterRef& ref, Cache::Reservation rese
 
 absl::StatusOr<std::unique_ptr<const AdapterWeights>> AdapterManager::LoadInSlices(
     const AdapterRef& ref) const {
-  const TimeSlices slices(&options_.slices, clock_);
+  const TimeSlices::Options options{.slice = options_.slices.slice,
+                                    .rest = [this] { return RestNow(); },
+                                    .sleep = options_.slices.sleep};
+  const TimeSlices slices(&options, clock_);
   return loader_->Load(ref);
+}
+
+absl::Duration AdapterManager::RestNow() const {
+  if (options_.slices.busy != nullptr && !*options_.slices.busy) return absl::ZeroDuration();
+  MutexLock lock(&mutex_);
+  return options_.slices.rest / static_cast<double>(std::max<size_t>(1, loads_.size()));
 }
 
 // For an administrator, or for its first use.

@@ -81,6 +81,7 @@ TEST_F(AdapterLoaderTest, ALoadIsWorkInPieces) {
   // Each piece is longer than this slice.
   size_t rests = 0;
   const TimeSlices::Options options{.slice = absl::Nanoseconds(1),
+                                    .rest = [] { return absl::Seconds(1); },
                                     .sleep = [&](absl::Duration) { ++rests; }};
   const RealClock clock;
   const TimeSlices slices(&options, &clock);

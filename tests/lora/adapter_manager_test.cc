@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <string>
@@ -45,7 +46,7 @@ TEST_F(AdapterManagerTest, ALoadRestsAfterEachSlice) {
   std::vector<absl::Duration> rests;
   AdapterManagerOptions options;
   options.slices = {.slice = absl::Milliseconds(1),
-                    .rest = absl::Milliseconds(19),
+                    .rest = absl::Milliseconds(20),
                     .sleep = [&](absl::Duration rest) { rests.push_back(rest); }};
   Restart(10, options);
   loader_.OnNextLoad([&] {
@@ -54,10 +55,34 @@ TEST_F(AdapterManagerTest, ALoadRestsAfterEachSlice) {
     TimeSlices::Rest();
   });
   const AdapterPin pin = LoadAndPin(kA);
-  EXPECT_EQ(rests, std::vector<absl::Duration>{absl::Milliseconds(19)});
+  EXPECT_EQ(rests, std::vector<absl::Duration>{absl::Milliseconds(20)});
   clock_.Advance(absl::Milliseconds(5));
   TimeSlices::Rest();
   EXPECT_EQ(rests.size(), 1U) << "the load is over";
+}
+
+TEST_F(AdapterManagerTest, LoadsRestLessWhereMoreAreWantedAndNotWhereNobodyIsServed) {
+  std::vector<absl::Duration> rests;
+  std::atomic<bool> busy = true;
+  AdapterManagerOptions options;
+  options.slices = {.slice = absl::Milliseconds(1),
+                    .rest = absl::Milliseconds(20),
+                    .busy = &busy,
+                    .sleep = [&](absl::Duration rest) { rests.push_back(rest); }};
+  Restart(10, options);
+  const auto a_slice = [&] {
+    clock_.Advance(absl::Milliseconds(1));
+    TimeSlices::Rest();
+  };
+  for (const AdapterRef& ref : {kA, kB}) Request(ref);
+  loader_.OnNextLoad(a_slice);
+  RunLoads();
+  EXPECT_EQ(rests, std::vector<absl::Duration>{absl::Milliseconds(10)});
+  busy = false;
+  Request(kC);
+  loader_.OnNextLoad(a_slice);
+  RunLoads();
+  EXPECT_EQ(rests.size(), 1U);
 }
 
 TEST_F(AdapterManagerTest, TheFirstUseOfALoadTellsItsBytesOnce) {
