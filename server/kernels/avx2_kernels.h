@@ -17,6 +17,15 @@ void PackRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile
 template <typename T>
 void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end);
 
+// The same on a quantized base: Q is Int8Groups or Int4Groups (quantized.h), T the dtype of adapters.
+template <typename Q>
+size_t QuantizedRowsBytes(int64_t rows, int64_t k);
+template <typename Q>
+void PackQuantizedRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
+                       int64_t tile_end, void* packed);
+template <typename Q, typename T>
+void QuantizedLinear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end);
+
 template <typename T>
 void PackLoraA(const float* a, int64_t rank, int64_t k, void* packed);
 template <typename T>

@@ -1,6 +1,7 @@
 // The AVX2 tables. This file is compiled for the baseline: it only names functions.
 #include "server/kernels/avx2_kernels.h"
 #include "server/kernels/isa_tables.h"
+#include "server/kernels/quantized.h"
 
 namespace lamella::kernels {
 namespace {
@@ -26,6 +27,7 @@ constexpr KernelTable MakeTable(WeightType weight_type) {
   return KernelTable{
       .isa = Isa::kAvx2,
       .weight_type = weight_type,
+      .quantization = Quantization::kNone,
       .row_tile = kRowTile,
       .element_bytes = sizeof(T),
       .packed_linear_bytes = PackedLinearBytes<T>,
@@ -50,13 +52,35 @@ constexpr KernelTable MakeTable(WeightType weight_type) {
   };
 }
 
-constexpr KernelTable kF32Table = MakeTable<float>(WeightType::kF32);
-constexpr KernelTable kBF16Table = MakeTable<BF16>(WeightType::kBF16);
+// The same table with the base's weights in groups Q.
+template <typename T, typename Q>
+constexpr KernelTable MakeQuantized(WeightType weight_type, Quantization quantization) {
+  KernelTable table = MakeTable<T>(weight_type);
+  table.quantization = quantization;
+  table.packed_linear_bytes = QuantizedLinearBytes<Q>;
+  table.pack_linear = PackQuantizedLinear<Q>;
+  table.unpack_row = UnpackQuantizedRow<Q>;
+  table.packed_rows_bytes = avx2::QuantizedRowsBytes<Q>;
+  table.pack_rows = avx2::PackQuantizedRows<Q>;
+  table.linear = avx2::QuantizedLinear<Q, T>;
+  return table;
+}
+
+template <typename T>
+struct Tables {
+  static constexpr WeightType kType =
+      sizeof(T) == sizeof(float) ? WeightType::kF32 : WeightType::kBF16;
+  // By Quantization.
+  static constexpr KernelTable kAll[] = {MakeTable<T>(kType),
+                                         MakeQuantized<T, Int8Groups>(kType, Quantization::kInt8),
+                                         MakeQuantized<T, Int4Groups>(kType, Quantization::kInt4)};
+};
 
 }  // namespace
 
-const KernelTable& Avx2Table(WeightType weight_type) {
-  return weight_type == WeightType::kF32 ? kF32Table : kBF16Table;
+const KernelTable& Avx2Table(WeightType weight_type, Quantization quantization) {
+  const auto index = static_cast<size_t>(quantization);
+  return weight_type == WeightType::kF32 ? Tables<float>::kAll[index] : Tables<BF16>::kAll[index];
 }
 
 }  // namespace lamella::kernels

@@ -9,21 +9,23 @@ constexpr Isa kAllIsas[] = {Isa::kReference, Isa::kAvx2, Isa::kAvx512Bf16};
 
 // Null if this build has no such table. __builtin_cpu_supports asks the processor and whether the
 // operating system saves the registers.
-const KernelTable* Avx2TableOrNull([[maybe_unused]] WeightType weight_type) {
+const KernelTable* Avx2TableOrNull([[maybe_unused]] WeightType weight_type,
+                                   [[maybe_unused]] Quantization quantization) {
 #if defined(LAMELLA_KERNELS_AVX2)
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    return &Avx2Table(weight_type);
+    return &Avx2Table(weight_type, quantization);
   }
 #endif
   return nullptr;
 }
 
-const KernelTable* Avx512Bf16TableOrNull([[maybe_unused]] WeightType weight_type) {
+const KernelTable* Avx512Bf16TableOrNull([[maybe_unused]] WeightType weight_type,
+                                         [[maybe_unused]] Quantization quantization) {
 #if defined(LAMELLA_KERNELS_AVX512BF16)
-  if (Avx2TableOrNull(weight_type) != nullptr && __builtin_cpu_supports("avx512f") &&
+  if (Avx2TableOrNull(weight_type, quantization) != nullptr && __builtin_cpu_supports("avx512f") &&
       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
       __builtin_cpu_supports("avx512bf16")) {
-    return &Avx512Bf16Table(weight_type);
+    return &Avx512Bf16Table(weight_type, quantization);
   }
 #endif
   return nullptr;
@@ -63,18 +65,30 @@ bool ParseIsa(std::string_view name, Isa* isa) {
   return false;
 }
 
+const char* QuantizationName(Quantization quantization) {
+  switch (quantization) {
+    case Quantization::kNone:
+      return "none";
+    case Quantization::kInt8:
+      return "int8";
+    case Quantization::kInt4:
+      return "int4";
+  }
+  return "unknown";
+}
+
 int64_t RowTileBegin(const KernelTable& table, int64_t rows, int64_t tile) {
   return SplitRows(rows, table.row_tile, tile).begin;
 }
 
-const KernelTable* GetKernelTable(Isa isa, WeightType weight_type) {
+const KernelTable* GetKernelTable(Isa isa, WeightType weight_type, Quantization quantization) {
   switch (isa) {
     case Isa::kReference:
-      return &ReferenceTable(weight_type);
+      return &ReferenceTable(weight_type, quantization);
     case Isa::kAvx2:
-      return Avx2TableOrNull(weight_type);
+      return Avx2TableOrNull(weight_type, quantization);
     case Isa::kAvx512Bf16:
-      return Avx512Bf16TableOrNull(weight_type);
+      return Avx512Bf16TableOrNull(weight_type, quantization);
   }
   return nullptr;
 }

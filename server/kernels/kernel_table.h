@@ -1,5 +1,6 @@
 // The table of kernels: every operation of a decoder as a function over raw pointers, strides and
-// counts. One table per (ISA, serving dtype); device-neutral code in `model` and `lora` calls
+// counts. One table per (ISA, serving dtype, base's
+// quantization); device-neutral code in `model` and `lora` calls
 // through it and has no `if (isa)`. Functions are pure, thread-safe, allocate nothing, and know
 // neither threads nor Status: callers split the work by the ranges that most of them take, and give
 // each thread its own range.
@@ -7,6 +8,9 @@
 // Law 2 (neighbours don't matter): every output element is accumulated in one fixed order that
 // depends on nothing but its own inputs: not on how many rows or segments the call has, not on the
 // range it is called with. So any batch, any chunking and any number of threads give the same bits.
+//
+// On a quantized base an output is the exact sum of integer products inside a group of k, and the
+// groups' sums follow each other in float: an order of its own, and as fixed.
 //
 // "Serving dtype" below is float for WeightType::kF32 and bfloat16 for kBF16. Activations are
 // float.
@@ -20,6 +24,9 @@ namespace lamella::kernels {
 
 enum class Isa : int32_t { kReference = 0, kAvx2, kAvx512Bf16 };
 enum class WeightType : int32_t { kF32 = 0, kBF16 };
+// How the base's weights are stored: as they are in the serving dtype, or as integers with scales
+// per group (quantized.h). KV cache and adapters are in the serving dtype whatever the base is in.
+enum class Quantization : int32_t { kNone = 0, kInt8, kInt4 };
 
 inline constexpr int32_t kColumnTile = 16;   // columns of W in one packed tile
 inline constexpr int32_t kBlockTokens = 16;  // KV tokens in a block
@@ -99,6 +106,7 @@ struct KvWriteArgs {
 struct KernelTable {
   Isa isa;
   WeightType weight_type;
+  Quantization quantization;
   int32_t row_tile;      // rows per activation tile; ranges of pack_rows are in these
   size_t element_bytes;  // of the serving dtype
 
@@ -158,11 +166,14 @@ const char* IsaName(Isa isa);  // "reference", "avx2", "avx512_bf16"
 // The ISA of that name; false, and `isa` unchanged, if there is none. It may not be available.
 bool ParseIsa(std::string_view name, Isa* isa);
 
+const char* QuantizationName(Quantization quantization);  // "none", "int8", "int4"
+
 // The first row of activation tile `tile` of `rows` rows (at least 1); `rows` for the tile after
 // the last. Tiles are as even as possible, so a tile is not simply row_tile rows.
 int64_t RowTileBegin(const KernelTable& table, int64_t rows, int64_t tile);
 
 // Null if the ISA is not available here. Tables live for the whole process.
-const KernelTable* GetKernelTable(Isa isa, WeightType weight_type);
+const KernelTable* GetKernelTable(Isa isa, WeightType weight_type,
+                                  Quantization quantization = Quantization::kNone);
 
 }  // namespace lamella::kernels

@@ -10,6 +10,7 @@ constexpr KernelTable MakeTable(WeightType weight_type) {
   return KernelTable{
       .isa = Isa::kReference,
       .weight_type = weight_type,
+      .quantization = Quantization::kNone,
       .row_tile = 1,
       .element_bytes = sizeof(T),
       .packed_linear_bytes = reference::PackedLinearBytes<T>,
@@ -34,13 +35,32 @@ constexpr KernelTable MakeTable(WeightType weight_type) {
   };
 }
 
-constexpr KernelTable kF32Table = MakeTable<float>(WeightType::kF32);
-constexpr KernelTable kBF16Table = MakeTable<BF16>(WeightType::kBF16);
+template <typename T, typename Q>
+constexpr KernelTable MakeQuantized(WeightType weight_type, Quantization quantization) {
+  KernelTable table = MakeTable<T>(weight_type);
+  table.quantization = quantization;
+  table.packed_linear_bytes = QuantizedLinearBytes<Q>;
+  table.pack_linear = PackQuantizedLinear<Q>;
+  table.unpack_row = UnpackQuantizedRow<Q>;
+  table.linear = reference::QuantizedLinear<Q, T>;
+  return table;
+}
+
+template <typename T>
+struct Tables {
+  static constexpr WeightType kType =
+      sizeof(T) == sizeof(float) ? WeightType::kF32 : WeightType::kBF16;
+  // By Quantization.
+  static constexpr KernelTable kAll[] = {MakeTable<T>(kType),
+                                         MakeQuantized<T, Int8Groups>(kType, Quantization::kInt8),
+                                         MakeQuantized<T, Int4Groups>(kType, Quantization::kInt4)};
+};
 
 }  // namespace
 
-const KernelTable& ReferenceTable(WeightType weight_type) {
-  return weight_type == WeightType::kF32 ? kF32Table : kBF16Table;
+const KernelTable& ReferenceTable(WeightType weight_type, Quantization quantization) {
+  const auto index = static_cast<size_t>(quantization);
+  return weight_type == WeightType::kF32 ? Tables<float>::kAll[index] : Tables<BF16>::kAll[index];
 }
 
 }  // namespace lamella::kernels

@@ -7,6 +7,7 @@
 
 #include "server/kernels/bf16.h"
 #include "server/kernels/kernel_table.h"
+#include "server/kernels/quantized.h"
 
 namespace lamella::kernels::reference {
 
@@ -69,14 +70,11 @@ void AccumulateTile(const float* x, const T* w, int64_t depth, double* sum) {
   }
 }
 
+// Bias, low-rank terms and the store of one row of one tile.
 template <typename T>
-void LinearTile(const LinearArgs& args, int64_t row, int64_t tile) {
-  const float* x = static_cast<const float*>(args.packed_x) + row * args.k;
-  const T* w = static_cast<const T*>(args.packed_w) + tile * args.k * kColumnTile;
+void FinishTile(const LinearArgs& args, int64_t row, int64_t tile, double* sum) {
   const int64_t column = tile * kColumnTile;
   const int64_t columns = std::min<int64_t>(kColumnTile, args.n - column);
-  double sum[kColumnTile] = {};
-  AccumulateTile(x, w, args.k, sum);
   for (int64_t c = 0; args.bias != nullptr && c < columns; ++c) sum[c] += args.bias[column + c];
   if (const LoraTerm* term = FindTerm(args, row); term != nullptr) {
     const T* b = static_cast<const T*>(term->b) + tile * term->rank * kColumnTile;
@@ -89,7 +87,42 @@ void LinearTile(const LinearArgs& args, int64_t row, int64_t tile) {
 template <typename T>
 void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
   for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
-    for (int64_t row = 0; row < args.rows; ++row) LinearTile<T>(args, row, tile);
+    const T* w = static_cast<const T*>(args.packed_w) + tile * args.k * kColumnTile;
+    for (int64_t row = 0; row < args.rows; ++row) {
+      double sum[kColumnTile] = {};
+      AccumulateTile(static_cast<const float*>(args.packed_x) + row * args.k, w, args.k, sum);
+      FinishTile<T>(args, row, tile, sum);
+    }
+  }
+}
+
+// sum[c] += sum_i x[i] * w[i][c] over `count` values of one packed group.
+template <typename Q>
+void AccumulateGroup(const float* x, const uint8_t* group, int64_t count, double* sum) {
+  float w[Q::kGroup];
+  for (int32_t c = 0; c < kColumnTile; ++c) {
+    // A group is packed as a matrix with one group in each row is.
+    UnpackQuantizedRow<Q>(group, kColumnTile, Q::kGroup, c, w);
+    for (int64_t i = 0; i < count; ++i) {
+      sum[c] += static_cast<double>(x[i]) * static_cast<double>(w[i]);
+    }
+  }
+}
+
+// On a quantized base: the weights as unpack_row gives them, activations as they are.
+template <typename Q, typename T>
+void QuantizedLinear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+  for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
+    const uint8_t* w = static_cast<const uint8_t*>(args.packed_w) + tile * TileBytes<Q>(args.k);
+    for (int64_t row = 0; row < args.rows; ++row) {
+      const float* x = static_cast<const float*>(args.packed_x) + row * args.k;
+      double sum[kColumnTile] = {};
+      for (int64_t g = 0; g < GroupsOf<Q>(args.k); ++g) {
+        AccumulateGroup<Q>(x + g * Q::kGroup, w + g * kGroupBytes<Q>,
+                           std::min(Q::kGroup, args.k - g * Q::kGroup), sum);
+      }
+      FinishTile<T>(args, row, tile, sum);
+    }
   }
 }
 

@@ -14,17 +14,31 @@ std::vector<TableId> AvailableTables() {
   for (Isa isa : {Isa::kReference, Isa::kAvx2, Isa::kAvx512Bf16}) {
     if (!IsaAvailable(isa)) continue;
     const std::string name = IsaName(isa);
-    tables.push_back({name + "_f32", GetKernelTable(isa, WeightType::kF32)});
-    tables.push_back({name + "_bf16", GetKernelTable(isa, WeightType::kBF16)});
+    for (const Quantization q : {Quantization::kNone, Quantization::kInt8, Quantization::kInt4}) {
+      const std::string base = q == Quantization::kNone ? "" : QuantizationName(q);
+      tables.push_back({name + "_f32" + base, GetKernelTable(isa, WeightType::kF32, q)});
+      tables.push_back({name + "_bf16" + base, GetKernelTable(isa, WeightType::kBF16, q)});
+    }
   }
   tables.push_back({"twin_of_one_part", &PortableTwinTable(1)});
   tables.push_back({"twin_of_two_parts", &PortableTwinTable(2)});
   return tables;
 }
 
+std::vector<TableId> TablesByQuantized(bool quantized) {
+  std::vector<TableId> tables = AvailableTables();
+  std::erase_if(tables, [quantized](const TableId& id) {
+    return (id.table->quantization != Quantization::kNone) != quantized;
+  });
+  return tables;
+}
+
 std::string TableName(const ::testing::TestParamInfo<TableId>& info) { return info.param.name; }
 
 float ActivationError(const TableId& id) {
+  if (id.table->quantization != Quantization::kNone) {
+    return id.table->isa == Isa::kReference ? 0 : 0x1p-16f;
+  }
   if (id.name == "twin_of_one_part") return 0x1p-9f;
   if (id.name == "twin_of_two_parts") return 0x1p-17f;
   const bool dots = id.table->isa == Isa::kAvx512Bf16 && id.table->weight_type == WeightType::kBF16;

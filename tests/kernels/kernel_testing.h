@@ -21,16 +21,22 @@ struct TableId {
   std::string name;
   const KernelTable* table;
 
-  // The oracle: the reference table of the same serving dtype.
-  const KernelTable& oracle() const { return *GetKernelTable(Isa::kReference, table->weight_type); }
+  // The oracle: the reference table of the same serving dtype and quantization.
+  const KernelTable& oracle() const {
+    return *GetKernelTable(Isa::kReference, table->weight_type, table->quantization);
+  }
 };
 
-// Every ISA of this machine in both serving dtypes, and the portable twins of the one it may lack.
+// Every ISA of this machine in both serving dtypes, on a base as it is and on quantized ones, and the
+// portable twins of the ISA that it may lack.
 std::vector<TableId> AvailableTables();
+// Of these the ones whose base is quantized, or is not.
+std::vector<TableId> TablesByQuantized(bool quantized);
 std::string TableName(const ::testing::TestParamInfo<TableId>& info);
 
-// How far one activation may be from what a table's linear layers multiply with, relative to it:
-// half a unit in the last place of one bfloat16 (8 bits of mantissa), or of the sum of two.
+// How far one activation may be from what a table's linear layers multiply with: half a unit in the
+// last place of one bfloat16 (8 bits of mantissa), or of the sum of two, relative to it; or half of a
+// 15-bit step, relative to the largest of its row.
 float ActivationError(const TableId& id);
 
 // A suite that runs on every table of this machine.

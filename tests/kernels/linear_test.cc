@@ -31,6 +31,7 @@ float Tolerance(const testing::TableId& id, int64_t k, int32_t rank = 0) {
 }
 
 class LinearTest : public testing::TableTest {};
+class PlainLinearTest : public testing::TableTest {};  // on a base that is not quantized
 
 TEST_P(LinearTest, MatchesReferenceForOddSizes) {
   for (int64_t n : {1, 15, 16, 17, 33, 64, 100}) {
@@ -116,7 +117,7 @@ TEST_P(LinearTest, NanStaysInItsRow) {
   for (int64_t i = 0; i < kRows * kN; ++i) EXPECT_EQ(std::isnan(y[i]), i / kN == 4) << i;
 }
 
-TEST_P(LinearTest, UnpackReturnsRoundedWeights) {
+TEST_P(PlainLinearTest, UnpackReturnsRoundedWeights) {
   constexpr int64_t kN = 35;
   constexpr int64_t kK = 21;
   std::vector<float> w = RandomFloats(kN * kK, 3);
@@ -155,7 +156,7 @@ TEST_P(LinearTest, UnpackReturnsRoundedWeights) {
 }
 
 // One-element factors make every term visible: y = x w + bias + v b, scale inside b.
-TEST_P(LinearTest, KnownAnswer) {
+TEST_P(PlainLinearTest, KnownAnswer) {
   std::vector<std::byte> w = NanBytes(table().packed_linear_bytes(1, 2));
   const float weights[] = {2, 3};
   table().pack_linear(weights, 0, 1, 1, 2, w.data());
@@ -205,6 +206,9 @@ TEST_P(LinearTest, ShrinkMatchesReference) {
 }
 
 LAMELLA_INSTANTIATE_TABLES(LinearTest);
+INSTANTIATE_TEST_SUITE_P(Tables, PlainLinearTest,
+                         ::testing::ValuesIn(testing::TablesByQuantized(false)),
+                         testing::TableName);
 
 }  // namespace
 }  // namespace lamella::kernels
