@@ -11,6 +11,7 @@ import math
 import os
 import platform
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -76,14 +77,33 @@ def median_interval(values):
     return statistics.median(ordered), ordered[cut], ordered[n - 1 - cut]
 
 
-def judge_ratios(figure, goal, ratios, least, text="{}"):
-    """Ratios of interleaved pairs, all of which should be `least` or more: where the interval of their median
-    straddles it, nothing is shown."""
+def interval_holds(ratios, least):
+    """What a median of ratios says of a goal, in words and as True, False or None: its interval straddles the goal."""
     median, low, high = median_interval(ratios)
-    measured = text.format(f"{median:.4f}, 95% interval {low:.4f} to {high:.4f}, {len(ratios)} pairs")
-    if low < least <= high:
-        return Row(figure, goal, measured, INCONCLUSIVE)
-    return Row.judge(figure, goal, measured, low >= least)
+    measured = f"{median:.4f}, 95% interval {low:.4f} to {high:.4f}, {len(ratios)} pairs"
+    return measured, None if low < least <= high else low >= least
+
+
+class ProcessorWatch:
+    """Used with `with` around programs that are started and waited for: the share of all cores that others used
+    meanwhile, the host of a virtual machine included."""
+
+    def __enter__(self):
+        self.share = 0.0
+        self._begin = self._now()
+        return self
+
+    def __exit__(self, *_):
+        wall, busy, own = (after - before for after, before in zip(self._now(), self._begin))
+        self.share = max(0.0, busy - own) / (wall * os.cpu_count())
+
+    @staticmethod
+    def _now():
+        with open("/proc/stat", encoding="utf-8") as f:
+            user, nice, system, _, _, irq, softirq, steal = map(int, f.readline().split()[1:9])
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        return time.monotonic(), busy, children.ru_utime + children.ru_stime
 
 
 def available_bytes() -> int:
