@@ -43,6 +43,26 @@ kernels::WeightType WeightTypeOf(DtypeOption dtype) {
   return dtype == DtypeOption::kBf16 ? kernels::WeightType::kBF16 : kernels::WeightType::kF32;
 }
 
+kernels::Quantization QuantizationOf(BaseQuantOption base_quant) {
+  switch (base_quant) {
+    case BaseQuantOption::kNone:
+      return kernels::Quantization::kNone;
+    case BaseQuantOption::kInt8:
+      return kernels::Quantization::kInt8;
+    case BaseQuantOption::kInt4:
+      return kernels::Quantization::kInt4;
+  }
+  return kernels::Quantization::kNone;
+}
+
+// "bf16", or "bf16+int8" on a quantized base.
+std::string DtypeName(const ModelOptions& options) {
+  const std::string dtype = options.dtype == DtypeOption::kBf16 ? "bf16" : "float32";
+  const kernels::Quantization quantization = QuantizationOf(options.base_quant);
+  if (quantization == kernels::Quantization::kNone) return dtype;
+  return dtype + "+" + kernels::QuantizationName(quantization);
+}
+
 std::optional<kernels::Isa> IsaOf(IsaOption isa) {
   switch (isa) {
     case IsaOption::kAuto:
@@ -80,6 +100,7 @@ absl::StatusOr<std::unique_ptr<CpuExecutor>> MakeExecutor(const WeightSource& so
   options.threads = config.model.threads == 0 ? std::min(cores, 256) : config.model.threads;
   options.isa = IsaOf(config.model.isa);
   options.dtype = WeightTypeOf(config.model.dtype);
+  options.base_quant = QuantizationOf(config.model.base_quant);
   options.kv_cache_bytes = config.model.kv_cache_bytes;
   options.max_rows = config.batch.max_rows_per_step;
   options.max_sequences = config.batch.max_sequences;
@@ -147,7 +168,7 @@ absl::Status Server::Rooms::BuildModel(const ServerConfig& config, ModelFacts* f
   facts->name = ModelName(config.model.path);
   facts->fingerprint = source->fingerprint();
   facts->architecture = executor->base_spec().architecture;
-  facts->dtype = config.model.dtype == DtypeOption::kBf16 ? "bf16" : "float32";
+  facts->dtype = DtypeName(config.model);
   facts->isa = kernels::IsaName(executor->kernel_table().isa);
   facts->server_version = LAMELLA_VERSION;
   facts->context_tokens = executor->limits().context_tokens;

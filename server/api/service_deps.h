@@ -19,7 +19,7 @@ struct ModelFacts {
   std::string name;          // "smollm2-135m-instruct"
   std::string fingerprint;   // 64 hex digits
   std::string architecture;  // "LlamaForCausalLM"
-  std::string dtype;         // "bf16", "float32"
+  std::string dtype;         // "bf16", "float32", "bf16+int8" on a quantized base
   std::string isa;           // "avx2", ...
   std::string server_version;
   int32_t context_tokens = 0;

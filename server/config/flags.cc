@@ -55,6 +55,9 @@ std::string WordOf(E value, const Words<E, N>& words) {
 
 constexpr Words<DtypeOption, 2> kDtypes = {
     {{"bf16", DtypeOption::kBf16}, {"float32", DtypeOption::kFloat32}}};
+constexpr Words<BaseQuantOption, 3> kBaseQuants = {{{"none", BaseQuantOption::kNone},
+                                                    {"int8", BaseQuantOption::kInt8},
+                                                    {"int4", BaseQuantOption::kInt4}}};
 constexpr Words<IsaOption, 4> kIsas = {{{"auto", IsaOption::kAuto},
                                         {"reference", IsaOption::kReference},
                                         {"avx2", IsaOption::kAvx2},
@@ -69,6 +72,10 @@ bool AbslParseFlag(absl::string_view text, DtypeOption* out, std::string* error)
   return ParseWord(text, kDtypes, out, error);
 }
 std::string AbslUnparseFlag(DtypeOption value) { return WordOf(value, kDtypes); }
+bool AbslParseFlag(absl::string_view text, BaseQuantOption* out, std::string* error) {
+  return ParseWord(text, kBaseQuants, out, error);
+}
+std::string AbslUnparseFlag(BaseQuantOption value) { return WordOf(value, kBaseQuants); }
 bool AbslParseFlag(absl::string_view text, IsaOption* out, std::string* error) {
   return ParseWord(text, kIsas, out, error);
 }
@@ -97,6 +104,10 @@ ABSL_FLAG(std::string, model, "",
           "The base model: a .gguf file or a Hugging Face folder. Required.");
 ABSL_FLAG(lamella::DtypeOption, dtype, ServerConfig().model.dtype,
           "Type of weights, keys, values and adapters in memory: bf16 or float32.");
+ABSL_FLAG(
+    lamella::BaseQuantOption, base_quant, ServerConfig().model.base_quant,
+    "The base's weights in memory: none (in --dtype), int8 or int4 with scales per group; adapters "
+    "stay in --dtype.");
 ABSL_FLAG(lamella::IsaOption, isa, ServerConfig().model.isa,
           "Kernels: auto (the best of this processor), reference, avx2 or avx512_bf16.");
 ABSL_FLAG(int32_t, threads, ServerConfig().model.threads, "Compute threads; 0: one for each core.");
@@ -160,8 +171,9 @@ ABSL_FLAG(lamella::LogFormatOption, log_format, ServerConfig().log_format,
 namespace lamella {
 namespace {
 
-constexpr std::array<const char*, 29> kFlagNames = {"model",
+constexpr std::array<const char*, 30> kFlagNames = {"model",
                                                     "dtype",
+                                                    "base_quant",
                                                     "isa",
                                                     "threads",
                                                     "kv_cache_bytes",
@@ -238,6 +250,7 @@ ServerConfig ConfigFromFlags() {
   ServerConfig config;
   config.model.path = absl::GetFlag(FLAGS_model);
   config.model.dtype = absl::GetFlag(FLAGS_dtype);
+  config.model.base_quant = absl::GetFlag(FLAGS_base_quant);
   config.model.isa = absl::GetFlag(FLAGS_isa);
   config.model.threads = absl::GetFlag(FLAGS_threads);
   config.model.kv_cache_bytes = absl::GetFlag(FLAGS_kv_cache_bytes).value;

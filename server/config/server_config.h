@@ -12,12 +12,14 @@
 namespace lamella {
 
 enum class DtypeOption { kBf16, kFloat32 };
+enum class BaseQuantOption { kNone, kInt8, kInt4 };
 enum class IsaOption { kAuto, kReference, kAvx2, kAvx512Bf16 };
 enum class LogFormatOption { kText, kJson };
 
 struct ModelOptions {
   std::string path;  // a .gguf file or a Hugging Face folder
   DtypeOption dtype = DtypeOption::kBf16;
+  BaseQuantOption base_quant = BaseQuantOption::kNone;
   IsaOption isa = IsaOption::kAuto;
   int32_t threads = 0;                          // 0: one for each core
   int64_t kv_cache_bytes = int64_t{512} << 20;  // keys and values of all sequences

@@ -32,6 +32,15 @@ LAMELLA_KERNEL_INLINE Pairs16 LoadPair(Int4Groups /*tag*/, const uint8_t* p) {
           _mm256_sub_epi16(_mm256_srli_epi16(both, 4), eight)};
 }
 
+// sum += a * b in pairs of 16-bit values. Left to itself g++ turns chains of such sums into trees and
+// spills their leaves: less than half of the speed.
+LAMELLA_KERNEL_INLINE void AddProducts(__m256i a, __m256i b, __m256i& sum) {
+  __m256i products;
+  asm("vpmaddwd %[b], %[a], %[products]\n\tvpaddd %[products], %[sum], %[sum]"
+      : [sum] "+x"(sum), [products] "=&x"(products)
+      : [a] "x"(a), [b] "x"(b));
+}
+
 template <int R, int C>
 struct IntTile {
   __m256i lo[R][C];
@@ -48,8 +57,8 @@ LAMELLA_KERNEL_INLINE void AccumulatePair(const uint32_t* x, const uint8_t* cons
     LAMELLA_UNROLL
     for (int r = 0; r < R; ++r) {
       const __m256i value = _mm256_set1_epi32(static_cast<int32_t>(x[r]));
-      acc.lo[r][c] = _mm256_add_epi32(acc.lo[r][c], _mm256_madd_epi16(value, column.lo));
-      acc.hi[r][c] = _mm256_add_epi32(acc.hi[r][c], _mm256_madd_epi16(value, column.hi));
+      AddProducts(value, column.lo, acc.lo[r][c]);
+      AddProducts(value, column.hi, acc.hi[r][c]);
     }
   }
 }

@@ -77,6 +77,16 @@ const char* QuantizationName(Quantization quantization) {
   return "unknown";
 }
 
+bool ParseQuantization(std::string_view name, Quantization* quantization) {
+  for (const Quantization each : {Quantization::kNone, Quantization::kInt8, Quantization::kInt4}) {
+    if (name == QuantizationName(each)) {
+      *quantization = each;
+      return true;
+    }
+  }
+  return false;
+}
+
 int64_t RowTileBegin(const KernelTable& table, int64_t rows, int64_t tile) {
   return SplitRows(rows, table.row_tile, tile).begin;
 }

@@ -167,6 +167,7 @@ const char* IsaName(Isa isa);  // "reference", "avx2", "avx512_bf16"
 bool ParseIsa(std::string_view name, Isa* isa);
 
 const char* QuantizationName(Quantization quantization);  // "none", "int8", "int4"
+bool ParseQuantization(std::string_view name, Quantization* quantization);  // as ParseIsa
 
 // The first row of activation tile `tile` of `rows` rows (at least 1); `rows` for the tile after
 // the last. Tiles are as even as possible, so a tile is not simply row_tile rows.

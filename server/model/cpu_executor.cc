@@ -84,11 +84,16 @@ absl::StatusOr<std::unique_ptr<CpuExecutor>> CpuExecutor::Create(
   // LibTorch's own pool would fight ours for the cores; it only holds memory here.
   at::set_num_threads(1);
   const ModelConfig& config = source.config();
-  const KernelTable* table =
-      kernels::GetKernelTable(options.isa.value_or(kernels::BestIsa()), options.dtype);
+  const Isa isa = options.isa.value_or(kernels::BestIsa());
+  const KernelTable* table = kernels::GetKernelTable(isa, options.dtype, options.base_quant);
+  // The largest matrix of small bases, and the one whose errors reach the answer directly.
+  const KernelTable* head_table =
+      options.base_quant == kernels::Quantization::kInt4
+          ? kernels::GetKernelTable(isa, options.dtype, kernels::Quantization::kInt8)
+          : table;
   auto state =
       std::make_unique<State>(MakeBaseSpec(config, source.fingerprint()), *table, options.threads);
-  ASSIGN_OR_RETURN(state->weights, LoadModelWeights(source, *table, &state->pool));
+  ASSIGN_OR_RETURN(state->weights, LoadModelWeights(source, *table, *head_table, &state->pool));
   ASSIGN_OR_RETURN(state->cache, KvCache::Create(config, *table, options.kv_cache_bytes));
 
   ExecutorLimits& limits = state->limits;

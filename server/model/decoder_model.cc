@@ -19,8 +19,7 @@ absl::StatusOr<std::unique_ptr<DecoderModel>> DecoderModel::Create(const ModelWe
                                                                    ForkJoinPool* pool,
                                                                    const WorkspaceLimits& limits) {
   ASSIGN_OR_RETURN(RopeTables rope, RopeTables::Create(weights->config, limits.context_tokens));
-  ASSIGN_OR_RETURN(StepWorkspace workspace,
-                   StepWorkspace::Create(weights->config, *weights->table, limits));
+  ASSIGN_OR_RETURN(StepWorkspace workspace, StepWorkspace::Create(*weights, limits));
   return std::unique_ptr<DecoderModel>(
       new DecoderModel(weights, cache, pool, std::move(rope), std::move(workspace)));
 }
@@ -30,6 +29,7 @@ DecoderModel::DecoderModel(const ModelWeights* weights, const KvCache* cache, Fo
     : weights_(*weights),
       config_(weights->config),
       table_(*weights->table),
+      head_table_(*weights->head_table),
       cache_(*cache),
       pool_(*pool),
       rope_(std::move(rope)),
@@ -48,8 +48,8 @@ void DecoderModel::Embed() {
   pool_.Run(rows(), 1, [this](int64_t begin, int64_t end, int32_t) {
     for (int64_t row = begin; row < end; ++row) {
       float* out = work_.hidden + row * hidden_size();
-      table_.unpack_row(weights_.embedding.packed, config_.vocab_size, hidden_size(),
-                        step_->token_ids[static_cast<size_t>(row)], out);
+      head_table_.unpack_row(weights_.embedding.packed, config_.vocab_size, hidden_size(),
+                             step_->token_ids[static_cast<size_t>(row)], out);
       if (config_.embedding_scale == 1.0F) continue;
       for (int64_t i = 0; i < hidden_size(); ++i) out[i] *= config_.embedding_scale;
     }
@@ -242,8 +242,8 @@ const float* DecoderModel::Logits() {
     table_.rms_norm(hidden, width, 1, width, weights_.final_norm, config_.rms_norm_eps,
                     work_.last + i * width, width);
   }
-  const int64_t tiles = (count + table_.row_tile - 1) / table_.row_tile;
-  table_.pack_rows(work_.last, width, count, width, 0, tiles, work_.packed);
+  const int64_t tiles = (count + head_table_.row_tile - 1) / head_table_.row_tile;
+  head_table_.pack_rows(work_.last, width, count, width, 0, tiles, work_.packed);
   LinearArgs args;
   args.packed_x = work_.packed;
   args.rows = count;
@@ -254,7 +254,7 @@ const float* DecoderModel::Logits() {
   args.ldy = args.n;
   const int64_t column_tiles = (args.n + kColumnTile - 1) / kColumnTile;
   pool_.Run(column_tiles, 1,
-            [&](int64_t begin, int64_t end, int32_t) { table_.linear(args, begin, end); });
+            [&](int64_t begin, int64_t end, int32_t) { head_table_.linear(args, begin, end); });
   return work_.logits;
 }
 

@@ -84,6 +84,7 @@ class DecoderModel {
   const ModelWeights& weights_;
   const ModelConfig& config_;
   const kernels::KernelTable& table_;
+  const kernels::KernelTable& head_table_;
   const KvCache& cache_;
   kernels::ForkJoinPool& pool_;
   RopeTables rope_;

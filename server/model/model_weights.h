@@ -39,12 +39,14 @@ struct LayerWeights {
 
 struct ModelWeights {
   ModelConfig config;
-  const kernels::KernelTable* table = nullptr;  // what packed them
-  std::vector<LayerWeights> layers;             // [config.num_layers]
-  PackedLinear embedding;                       // [vocab_size, hidden_size]; read by unpack_row
-  PackedLinear head;                            // the same matrix if config.tie_word_embeddings
-  const float* final_norm = nullptr;            // float [hidden_size]
-  TensorArena arena;                            // owns everything above
+  const kernels::KernelTable* table = nullptr;  // what packed the layers
+  const kernels::KernelTable* head_table =
+      nullptr;                        // what packed embedding and head; of the same ISA
+  std::vector<LayerWeights> layers;   // [config.num_layers]
+  PackedLinear embedding;             // [vocab_size, hidden_size]; read by unpack_row
+  PackedLinear head;                  // the same matrix if config.tie_word_embeddings
+  const float* final_norm = nullptr;  // float [hidden_size]
+  TensorArena arena;                  // owns everything above
 
   int64_t bytes() const { return arena.used_bytes(); }
 };

@@ -6,18 +6,17 @@
 
 namespace lamella {
 
-absl::StatusOr<StepWorkspace> StepWorkspace::Create(const ModelConfig& config,
-                                                    const kernels::KernelTable& table,
+absl::StatusOr<StepWorkspace> StepWorkspace::Create(const ModelWeights& weights,
                                                     const WorkspaceLimits& limits) {
   StepWorkspace workspace;
-  workspace.LayOut(config, table, limits);  // measures
+  workspace.LayOut(weights, limits);  // measures
   ASSIGN_OR_RETURN(workspace.arena_, TensorArena::Reserve(workspace.arena_.used_bytes()));
-  workspace.LayOut(config, table, limits);
+  workspace.LayOut(weights, limits);
   return workspace;
 }
 
-void StepWorkspace::LayOut(const ModelConfig& config, const kernels::KernelTable& table,
-                           const WorkspaceLimits& limits) {
+void StepWorkspace::LayOut(const ModelWeights& weights, const WorkspaceLimits& limits) {
+  const ModelConfig& config = weights.config;
   const int64_t rows = limits.max_rows;
   const int64_t width = config.hidden_size;
   const int64_t inner = config.intermediate_size;
@@ -35,8 +34,10 @@ void StepWorkspace::LayOut(const ModelConfig& config, const kernels::KernelTable
   branch = arena_.Take<float>(rows * width);
   last = arena_.Take<float>(limits.max_logit_rows * width);
   logits = arena_.Take<float>(int64_t{limits.max_logit_rows} * config.vocab_size);
-  packed = arena_.TakeBytes(table.packed_rows_bytes(rows, std::max({width, q_size, inner})));
-  scratch_stride_ = static_cast<int64_t>(table.attention_scratch_floats(
+  packed = arena_.TakeBytes(
+      std::max(weights.table->packed_rows_bytes(rows, std::max({width, q_size, inner})),
+               weights.head_table->packed_rows_bytes(limits.max_logit_rows, width)));
+  scratch_stride_ = static_cast<int64_t>(weights.table->attention_scratch_floats(
       config.num_q_heads, config.num_kv_heads, limits.context_tokens - 1));
   scratch_stride_ = (scratch_stride_ + 15) / 16 * 16;  // no cache line has two threads
   scratch_ = arena_.Take<float>(limits.threads * scratch_stride_);

@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "server/kernels/kernel_table.h"
-#include "server/model/model_config.h"
+#include "server/model/model_weights.h"
 #include "server/model/tensor_arena.h"
 
 namespace lamella {
@@ -20,8 +19,8 @@ struct WorkspaceLimits {
 };
 
 struct StepWorkspace {
-  static absl::StatusOr<StepWorkspace> Create(const ModelConfig& config,
-                                              const kernels::KernelTable& table,
+  // Of a decoder over `weights`.
+  static absl::StatusOr<StepWorkspace> Create(const ModelWeights& weights,
                                               const WorkspaceLimits& limits);
 
   int64_t q_size = 0;   // num_q_heads * head_dim
@@ -47,8 +46,7 @@ struct StepWorkspace {
   }
 
  private:
-  void LayOut(const ModelConfig& config, const kernels::KernelTable& table,
-              const WorkspaceLimits& limits);
+  void LayOut(const ModelWeights& weights, const WorkspaceLimits& limits);
 
   TensorArena arena_;
   float* scratch_ = nullptr;

@@ -25,8 +25,9 @@ struct Target {
   std::string name;
   int64_t rows = 1;
   int64_t columns = 0;
-  void* packed = nullptr;   // a matrix: pack_linear's output
-  float* floats = nullptr;  // a vector: as it is
+  const KernelTable* table = nullptr;  // a matrix: what packs it
+  void* packed = nullptr;              // pack_linear's output
+  float* floats = nullptr;             // a vector: as it is
 };
 
 // Some rows of a target: what one thread reads and packs at once.
@@ -45,25 +46,25 @@ class Layout {
   void Run() {
     weights_.layers.assign(static_cast<size_t>(config_.num_layers), LayerWeights());
     targets_.clear();
-    weights_.embedding =
-        Matrix("model.embed_tokens.weight", config_.vocab_size, config_.hidden_size);
+    weights_.embedding = Matrix(*weights_.head_table, "model.embed_tokens.weight",
+                                config_.vocab_size, config_.hidden_size);
     for (int32_t i = 0; i < config_.num_layers; ++i) Layer(i);
     weights_.final_norm = Vector("model.norm.weight", config_.hidden_size);
-    weights_.head = config_.tie_word_embeddings
-                        ? weights_.embedding
-                        : Matrix("lm_head.weight", config_.vocab_size, config_.hidden_size);
+    weights_.head = config_.tie_word_embeddings ? weights_.embedding
+                                                : Matrix(*weights_.head_table, "lm_head.weight",
+                                                         config_.vocab_size, config_.hidden_size);
   }
 
  private:
-  PackedLinear Matrix(std::string name, int64_t n, int64_t k) {
-    void* packed = weights_.arena.TakeBytes(weights_.table->packed_linear_bytes(n, k));
-    targets_.push_back({std::move(name), n, k, packed, nullptr});
+  PackedLinear Matrix(const KernelTable& table, std::string name, int64_t n, int64_t k) {
+    void* packed = weights_.arena.TakeBytes(table.packed_linear_bytes(n, k));
+    targets_.push_back({std::move(name), n, k, &table, packed, nullptr});
     return {packed, nullptr, n, k};
   }
 
   const float* Vector(std::string name, int64_t size) {
     auto* floats = weights_.arena.Take<float>(size);
-    targets_.push_back({std::move(name), 1, size, nullptr, floats});
+    targets_.push_back({std::move(name), 1, size, nullptr, nullptr, floats});
     return floats;
   }
 
@@ -95,17 +96,17 @@ class Layout {
     const std::string name = path + ".weight";
     switch (kind) {
       case ModuleKind::kQ:
-        return WithBias(path, Matrix(name, q_size, hidden));
+        return WithBias(path, Matrix(*weights_.table, name, q_size, hidden));
       case ModuleKind::kK:
       case ModuleKind::kV:
-        return WithBias(path, Matrix(name, kv_size, hidden));
+        return WithBias(path, Matrix(*weights_.table, name, kv_size, hidden));
       case ModuleKind::kO:
-        return Matrix(name, hidden, q_size);
+        return Matrix(*weights_.table, name, hidden, q_size);
       case ModuleKind::kGate:
       case ModuleKind::kUp:
-        return Matrix(name, intermediate, hidden);
+        return Matrix(*weights_.table, name, intermediate, hidden);
       case ModuleKind::kDown:
-        return Matrix(name, hidden, intermediate);
+        return Matrix(*weights_.table, name, hidden, intermediate);
     }
     return {};
   }
@@ -136,9 +137,9 @@ std::vector<Chunk> MakeChunks(const std::vector<Target>& targets) {
 // Reads chunks on several threads; keeps the first error.
 class ChunkReader {
  public:
-  ChunkReader(const WeightSource& source, const KernelTable& table,
-              const std::vector<Target>& targets, const std::vector<Chunk>& chunks)
-      : source_(source), table_(table), targets_(targets), chunks_(chunks) {}
+  ChunkReader(const WeightSource& source, const std::vector<Target>& targets,
+              const std::vector<Chunk>& chunks)
+      : source_(source), targets_(targets), chunks_(chunks) {}
 
   absl::Status Read(ForkJoinPool* pool) {
     pool->Run(pool->threads(), 1, [this](int64_t, int64_t, int32_t) { ReadUntilDone(); });
@@ -168,13 +169,12 @@ class ChunkReader {
     }
     buffer->resize(static_cast<size_t>(rows * target.columns));
     RETURN_IF_ERROR(source_.ReadRows(target.name, chunk.row_begin, chunk.row_end, buffer->data()));
-    table_.pack_linear(buffer->data(), chunk.row_begin, rows, target.rows, target.columns,
-                       target.packed);
+    target.table->pack_linear(buffer->data(), chunk.row_begin, rows, target.rows, target.columns,
+                              target.packed);
     return absl::OkStatus();
   }
 
   const WeightSource& source_;
-  const KernelTable& table_;
   const std::vector<Target>& targets_;
   const std::vector<Chunk>& chunks_;
   std::atomic<size_t> next_{0};
@@ -186,17 +186,19 @@ class ChunkReader {
 
 absl::StatusOr<std::unique_ptr<const ModelWeights>> LoadModelWeights(const WeightSource& source,
                                                                      const KernelTable& table,
+                                                                     const KernelTable& head_table,
                                                                      ForkJoinPool* pool) {
   auto weights = std::make_unique<ModelWeights>();
   weights->config = source.config();
   weights->table = &table;
+  weights->head_table = &head_table;
   std::vector<Target> targets;
   Layout layout(weights.get(), &targets);
   layout.Run();  // measures
   ASSIGN_OR_RETURN(weights->arena, TensorArena::Reserve(weights->arena.used_bytes()));
   layout.Run();
   const std::vector<Chunk> chunks = MakeChunks(targets);
-  ChunkReader reader(source, table, targets, chunks);
+  ChunkReader reader(source, targets, chunks);
   RETURN_IF_ERROR(reader.Read(pool));
   return std::unique_ptr<const ModelWeights>(std::move(weights));
 }

@@ -1,6 +1,6 @@
 // lamella-bench roofline [--threads=N] [--json]
 // lamella-bench kernels [--threads=N] [--isa=best|...] [--dtype=bf16|float32]
-//                       [--features=8192x2048] [--rows=1,2,...] [--rounds=5] [--json] [--smoke]
+//                       [--base_quant=none|int8|int4] [--features=8192x2048] [--rows=1,2,...] [--rounds=5] [--json] [--smoke]
 //
 // roofline: what memory and arithmetic of this machine give at most. kernels: each kernel beside
 // these limits, measured in the same run; weights take 1 GiB, so none is in a cache by accident.
@@ -21,6 +21,7 @@
 ABSL_DECLARE_FLAG(int32_t, threads);
 ABSL_DECLARE_FLAG(std::string, isa);
 ABSL_DECLARE_FLAG(std::string, dtype);
+ABSL_DECLARE_FLAG(std::string, base_quant);
 ABSL_DECLARE_FLAG(int32_t, rank);
 ABSL_DECLARE_FLAG(int32_t, rounds);
 ABSL_DECLARE_FLAG(bool, json);
@@ -47,13 +48,17 @@ absl::StatusOr<const kernels::KernelTable*> Table() {
   if (dtype != "bf16" && dtype != "float32") {
     return absl::InvalidArgumentError("--dtype must be bf16 or float32");
   }
+  kernels::Quantization quantization{};
+  if (!kernels::ParseQuantization(absl::GetFlag(FLAGS_base_quant), &quantization)) {
+    return absl::InvalidArgumentError("--base-quant must be none, int8 or int4");
+  }
   Isa isa = kernels::BestIsa();
   const std::string name = absl::GetFlag(FLAGS_isa);
   if (name != "best" && !kernels::ParseIsa(name, &isa)) {
     return absl::InvalidArgumentError("no ISA is called " + name);
   }
-  const auto* table =
-      kernels::GetKernelTable(isa, dtype == "bf16" ? WeightType::kBF16 : WeightType::kF32);
+  const auto* table = kernels::GetKernelTable(
+      isa, dtype == "bf16" ? WeightType::kBF16 : WeightType::kF32, quantization);
   if (table == nullptr) return absl::UnavailableError("this processor has no " + name);
   return table;
 }
@@ -89,19 +94,22 @@ absl::StatusOr<KernelsBenchOptions> Options() {
   return options;
 }
 
+// Of the base's weights.
+std::string Format(const kernels::KernelTable& table) {
+  if (table.quantization == kernels::Quantization::kNone) return absl::GetFlag(FLAGS_dtype);
+  return kernels::QuantizationName(table.quantization);
+}
+
 nlohmann::json Head(const kernels::KernelTable& table) {
-  return {{"machine", ProcessorName()},
-          {"cores", ProcessorCount()},
-          {"threads", Threads()},
-          {"isa", kernels::IsaName(table.isa)},
-          {"dtype", absl::GetFlag(FLAGS_dtype)},
-          {"commit", CommitName()}};
+  return {{"machine", ProcessorName()}, {"cores", ProcessorCount()},
+          {"threads", Threads()},       {"isa", kernels::IsaName(table.isa)},
+          {"dtype", Format(table)},     {"commit", CommitName()}};
 }
 
 void PrintHead(const kernels::KernelTable& table) {
   std::printf("%s, %d cores, %d threads, %s, %s, commit %s\n", ProcessorName().c_str(),
-              ProcessorCount(), Threads(), kernels::IsaName(table.isa),
-              absl::GetFlag(FLAGS_dtype).c_str(), CommitName().c_str());
+              ProcessorCount(), Threads(), kernels::IsaName(table.isa), Format(table).c_str(),
+              CommitName().c_str());
 }
 
 void PrintTable(const kernels::KernelTable& table, const KernelsBenchOptions& options,
@@ -128,7 +136,7 @@ void PrintJson(const kernels::KernelTable& table, const KernelsBenchOptions& opt
   json["rows"] = nlohmann::json::array();
   for (const KernelsBenchRow& row : report.rows) {
     json["rows"].push_back({{"op", row.op},
-                            {"format", absl::GetFlag(FLAGS_dtype)},
+                            {"format", Format(table)},
                             {"n", options.n},
                             {"k", options.k},
                             {"rows", row.rows},

@@ -48,6 +48,7 @@ TEST_F(FlagsTest, EveryFlagArrives) {
                              "--listen=localhost:0",
                              "--metrics-listen=",
                              "--dtype=float32",
+                             "--base-quant=int8",
                              "--isa=avx2",
                              "--threads=3",
                              "--kv-cache-bytes=1GiB",
@@ -75,6 +76,7 @@ TEST_F(FlagsTest, EveryFlagArrives) {
   EXPECT_EQ(c.listen.address, "localhost:0");
   EXPECT_EQ(c.listen.metrics_address, "");
   EXPECT_EQ(c.model.dtype, DtypeOption::kFloat32);
+  EXPECT_EQ(c.model.base_quant, BaseQuantOption::kInt8);
   EXPECT_EQ(c.model.isa, IsaOption::kAvx2);
   EXPECT_EQ(c.model.threads, 3);
   EXPECT_EQ(c.model.kv_cache_bytes, 1 << 30);
@@ -109,6 +111,7 @@ TEST_F(FlagsTest, BadFlagsNameTheFlagAndTheValue) {
   ExpectRefused({"--model=m", "--kv-overcommit=17"}, "kv-overcommit", "between 1 and 16");
   ExpectRefused({"--model=m", "--threads=1000"}, "threads", "[0, 256], got 1000");
   ExpectRefused({"--model=m", "--dtype=fp8"}, "dtype", "one of bf16, float32");
+  ExpectRefused({"--model=m", "--base-quant=int3"}, "base-quant", "one of none, int8, int4");
   ExpectRefused({"--model=m", "--isa=sse"}, "isa", "avx512_bf16");
   ExpectRefused({"--model=m", "--kv-cache-bytes=lots"}, "kv-cache-bytes", "512MiB");
   ExpectRefused({"--model=m", "--kv-cache-bytes=1"}, "kv-cache-bytes", "got 1");

@@ -1,4 +1,5 @@
-// Law 2: neighbours don't matter. Logits are compared bit by bit, for every family, ISA and dtype.
+// Law 2: neighbours don't matter. Logits are compared bit by bit, for every family, ISA and dtype,
+// and on quantized bases.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@ namespace lamella::testing {
 namespace {
 
 using kernels::Isa;
+using kernels::Quantization;
 using kernels::WeightType;
 
 constexpr int32_t kDecoded = 12;
@@ -28,7 +30,7 @@ void ExpectSameBits(const Rows& expected, const Rows& actual) {
   }
 }
 
-using Parameter = std::tuple<std::string, Isa, WeightType>;
+using Parameter = std::tuple<std::string, Isa, WeightType, Quantization>;
 
 class DecoderLawTest : public ::testing::TestWithParam<Parameter> {
  protected:
@@ -44,7 +46,10 @@ class DecoderLawTest : public ::testing::TestWithParam<Parameter> {
   }
 
   static CpuExecutorOptions Options(int32_t threads) {
-    return TinyOptions(std::get<1>(GetParam()), std::get<2>(GetParam()), threads);
+    CpuExecutorOptions options =
+        TinyOptions(std::get<1>(GetParam()), std::get<2>(GetParam()), threads);
+    options.base_quant = std::get<3>(GetParam());
+    return options;
   }
 
   // Two base sequences, and four that share three adapters.
@@ -135,19 +140,26 @@ std::vector<Parameter> Parameters() {
   for (const std::string& name : TinyModelNames()) {
     for (const Isa isa : AvailableIsas()) {
       for (const WeightType dtype : {WeightType::kF32, WeightType::kBF16}) {
-        parameters.emplace_back(name, isa, dtype);
+        parameters.emplace_back(name, isa, dtype, Quantization::kNone);
       }
     }
+  }
+  for (const Isa isa : AvailableIsas()) {
+    parameters.emplace_back("qwen2_bias", isa, WeightType::kBF16, Quantization::kInt8);
+    parameters.emplace_back("gemma3", isa, WeightType::kBF16, Quantization::kInt4);
   }
   return parameters;
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, DecoderLawTest, ::testing::ValuesIn(Parameters()),
-                         [](const auto& info) {
-                           return std::get<0>(info.param) + "_" +
-                                  kernels::IsaName(std::get<1>(info.param)) +
-                                  (std::get<2>(info.param) == WeightType::kF32 ? "_f32" : "_bf16");
-                         });
+std::string NameOf(const ::testing::TestParamInfo<Parameter>& info) {
+  const auto& [name, isa, dtype, quantization] = info.param;
+  const std::string all =
+      name + "_" + kernels::IsaName(isa) + (dtype == WeightType::kF32 ? "_f32" : "_bf16");
+  if (quantization == Quantization::kNone) return all;
+  return all + "_" + kernels::QuantizationName(quantization);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, DecoderLawTest, ::testing::ValuesIn(Parameters()), NameOf);
 
 }  // namespace
 }  // namespace lamella::testing

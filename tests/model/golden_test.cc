@@ -10,6 +10,7 @@
 namespace lamella::testing {
 namespace {
 
+using kernels::Quantization;
 using kernels::WeightType;
 
 constexpr char kSamples[] = LAMELLA_SOURCE_DIR "/adapters_store/samples";
@@ -39,11 +40,13 @@ class GoldenTest : public ::testing::TestWithParam<std::string> {
   }
 
   std::vector<StepResult> Compare(const std::string& path, const std::string& weights,
-                                  WeightType dtype) {
+                                  WeightType dtype, Quantization base_quant = Quantization::kNone) {
     auto cases = ReadGolden(GoldenPath(GetParam(), weights));
     EXPECT_TRUE(cases.ok()) << cases.status();
     cases_ = std::move(cases).value();
-    auto base = OpenRealBase(path, kSamples, RealBaseOptions(dtype));
+    CpuExecutorOptions options = RealBaseOptions(dtype);
+    options.base_quant = base_quant;
+    auto base = OpenRealBase(path, kSamples, options);
     EXPECT_TRUE(base.ok()) << base.status();
     if (!base.ok()) return {};
     auto results = CompareWithGolden(base->executor.get(), cases_, base->adapters);
@@ -77,6 +80,17 @@ TEST_P(GoldenTest, BFloat16IsAtMostHalfAsWrongAsTheReferenceInBFloat16) {
   EXPECT_GT(tokens.compared, 450);
   EXPECT_EQ(tokens.different, 0) << tokens.first_difference;
   EXPECT_LE(MedianError(results), 0.5F * MedianRecordedBf16Error(results));
+}
+
+// What rounding the base to int8 does to answers: a few near ties fall the other way.
+TEST_P(GoldenTest, Int8BaseKeepsEveryClearChoice) {
+  const std::vector<StepResult> results =
+      Compare(gguf_, "gguf", WeightType::kBF16, Quantization::kInt8);
+  const TokenFigures clear = CompareTokens(results, 1.0F);
+  EXPECT_GT(clear.compared, 300);
+  EXPECT_EQ(clear.different, 0) << clear.first_difference;
+  const TokenFigures all = CompareTokens(results, 0.0F);
+  EXPECT_LE(all.different * 25, all.compared) << all.first_difference;
 }
 
 TEST_P(GoldenTest, EightAdaptersAndBaseMixedEqualEachAlone) {

@@ -22,7 +22,7 @@ TEST(WeightLoaderTest, EveryRowOfEveryLinearIsWhereItBelongs) {
   const TinySource source(TinyConfig("qwen2_bias"), 4);
   const kernels::KernelTable& table = *GetKernelTable(Isa::kReference, WeightType::kBF16);
   ForkJoinPool pool(3);
-  const auto weights = LoadModelWeights(source, table, &pool);
+  const auto weights = LoadModelWeights(source, table, table, &pool);
   ASSERT_TRUE(weights.ok()) << weights.status();
   for (const LayerWeights& layer : (*weights)->layers) {
     for (int32_t kind = 0; kind < kModuleKinds; ++kind) {
@@ -43,11 +43,11 @@ TEST(WeightLoaderTest, TiedHeadIsTheEmbeddingsMatrix) {
   ForkJoinPool pool(1);
   const kernels::KernelTable& table = *GetKernelTable(Isa::kReference, WeightType::kBF16);
   const TinySource tied(TinyConfig("llama"), 4);
-  const auto weights = LoadModelWeights(tied, table, &pool);
+  const auto weights = LoadModelWeights(tied, table, table, &pool);
   ASSERT_TRUE(weights.ok());
   EXPECT_EQ((*weights)->head.packed, (*weights)->embedding.packed);
   const TinySource untied(TinyConfig("linear_rope_untied"), 4);
-  const auto others = LoadModelWeights(untied, table, &pool);
+  const auto others = LoadModelWeights(untied, table, table, &pool);
   ASSERT_TRUE(others.ok());
   EXPECT_NE((*others)->head.packed, (*others)->embedding.packed);
 }
@@ -56,8 +56,8 @@ TEST(WeightLoaderTest, SourcesErrorIsTheLoadersError) {
   TinySource source(TinyConfig("gemma3"), 4);
   source.FailReadsOf("model.layers.1.self_attn.q_norm.weight");
   ForkJoinPool pool(2);
-  const auto weights =
-      LoadModelWeights(source, *GetKernelTable(Isa::kReference, WeightType::kF32), &pool);
+  const auto weights = LoadModelWeights(source, *GetKernelTable(Isa::kReference, WeightType::kF32),
+                                        *GetKernelTable(Isa::kReference, WeightType::kF32), &pool);
   EXPECT_EQ(weights.status().code(), absl::StatusCode::kNotFound);
 }
 
