@@ -101,9 +101,9 @@ class ProcessorWatch:
     def _now():
         with open("/proc/stat", encoding="utf-8") as f:
             user, nice, system, _, _, irq, softirq, steal = map(int, f.readline().split()[1:9])
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-        return time.monotonic(), busy, children.ru_utime + children.ru_stime
+        return time.monotonic(), busy, sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def available_bytes() -> int:

@@ -95,6 +95,13 @@ def table(results):
     return "\n".join(lines)
 
 
+def origin(results):
+    """When, where and how undisturbed each column was measured."""
+    each = [next(iter(rows.values())) for rows in results.values()]
+    return f"{report.machine()}; " + "; ".join(f"{row['peer']} {row['date']}, commit {row['commit']}, others used "
+                                               f"{100 * row['others']:.0f}% of the processor" for row in each)
+
+
 def verdict(rows):
     """Whether the first row is above all others in both figures."""
     others = [row for row in rows[1:] if row]
@@ -125,17 +132,18 @@ def main():
             print(f"{name}: {missing}", file=sys.stderr)
             absent[name] = missing
             continue
-        for row in measure():
-            row.update(commit=report.commit(), machine=report.machine(), load=round(os.getloadavg()[0], 1),
-                       date=time.strftime("%Y-%m-%d"))
-            print(json.dumps(row), file=sys.stderr)
-            with open(options.results, "a", encoding="utf-8") as file:
+        with report.ProcessorWatch() as watch:
+            rows = list(measure())
+        with open(options.results, "a", encoding="utf-8") as file:
+            for row in rows:
+                row.update(commit=report.commit(), machine=report.machine(), others=round(watch.share, 2),
+                           date=time.strftime("%Y-%m-%d"))
                 file.write(json.dumps(row) + "\n")
     results = read_results(options.results)
     if options.json:
         rows = [row for cells in results.values() for row in cells.values()]
         print(json.dumps({"rows": rows, "absent": absent}, indent=1))
-    text = f"{time.strftime('%Y-%m-%d')}, commit {report.commit()}, {report.machine()}\n\n{table(results)}\n"
+    text = f"{origin(results)}\n\n{table(results)}\n"
     if options.out:
         with open(options.out, "w", encoding="utf-8") as file:
             file.write(text)
