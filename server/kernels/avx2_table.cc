@@ -1,7 +1,6 @@
 // The AVX2 tables. This file is compiled for the baseline: it only names functions.
 #include "server/kernels/avx2_kernels.h"
 #include "server/kernels/isa_tables.h"
-#include "server/kernels/quantized.h"
 
 namespace lamella::kernels {
 namespace {
@@ -52,14 +51,9 @@ constexpr KernelTable MakeTable(WeightType weight_type) {
   };
 }
 
-// The same table with the base's weights in groups Q.
 template <typename T, typename Q>
-constexpr KernelTable MakeQuantized(WeightType weight_type, Quantization quantization) {
-  KernelTable table = MakeTable<T>(weight_type);
-  table.quantization = quantization;
-  table.packed_linear_bytes = QuantizedLinearBytes<Q>;
-  table.pack_linear = PackQuantizedLinear<Q>;
-  table.unpack_row = UnpackQuantizedRow<Q>;
+constexpr KernelTable MakeQuantized(WeightType weight_type) {
+  KernelTable table = WithQuantizedWeights<Q>(MakeTable<T>(weight_type));
   table.packed_rows_bytes = avx2::QuantizedRowsBytes<Q>;
   table.pack_rows = avx2::PackQuantizedRows<Q>;
   table.linear = avx2::QuantizedLinear<Q, T>;
@@ -67,20 +61,18 @@ constexpr KernelTable MakeQuantized(WeightType weight_type, Quantization quantiz
 }
 
 template <typename T>
-struct Tables {
-  static constexpr WeightType kType =
-      sizeof(T) == sizeof(float) ? WeightType::kF32 : WeightType::kBF16;
-  // By Quantization.
-  static constexpr KernelTable kAll[] = {MakeTable<T>(kType),
-                                         MakeQuantized<T, Int8Groups>(kType, Quantization::kInt8),
-                                         MakeQuantized<T, Int4Groups>(kType, Quantization::kInt4)};
-};
+constexpr std::array<KernelTable, 3> MakeTables(WeightType weight_type) {
+  return {MakeTable<T>(weight_type), MakeQuantized<T, Int8Groups>(weight_type),
+          MakeQuantized<T, Int4Groups>(weight_type)};
+}
+
+constexpr TableSet kTables = {MakeTables<float>(WeightType::kF32),
+                              MakeTables<BF16>(WeightType::kBF16)};
 
 }  // namespace
 
 const KernelTable& Avx2Table(WeightType weight_type, Quantization quantization) {
-  const auto index = static_cast<size_t>(quantization);
-  return weight_type == WeightType::kF32 ? Tables<float>::kAll[index] : Tables<BF16>::kAll[index];
+  return kTables.Get(weight_type, quantization);
 }
 
 }  // namespace lamella::kernels

@@ -20,12 +20,14 @@ namespace lamella::kernels {
 
 // -127 to 127.
 struct Int8Groups {
+  static constexpr Quantization kName = Quantization::kInt8;
   static constexpr int64_t kGroup = 64;
   static constexpr int64_t kPairBytes = 32;
 };
 
 // -8 to 7; the sign of a scale is such that the value farthest from zero is -8.
 struct Int4Groups {
+  static constexpr Quantization kName = Quantization::kInt4;
   static constexpr int64_t kGroup = 32;
   static constexpr int64_t kPairBytes = 16;
 };

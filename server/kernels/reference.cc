@@ -36,31 +36,25 @@ constexpr KernelTable MakeTable(WeightType weight_type) {
 }
 
 template <typename T, typename Q>
-constexpr KernelTable MakeQuantized(WeightType weight_type, Quantization quantization) {
-  KernelTable table = MakeTable<T>(weight_type);
-  table.quantization = quantization;
-  table.packed_linear_bytes = QuantizedLinearBytes<Q>;
-  table.pack_linear = PackQuantizedLinear<Q>;
-  table.unpack_row = UnpackQuantizedRow<Q>;
+constexpr KernelTable MakeQuantized(WeightType weight_type) {
+  KernelTable table = WithQuantizedWeights<Q>(MakeTable<T>(weight_type));
   table.linear = reference::QuantizedLinear<Q, T>;
   return table;
 }
 
 template <typename T>
-struct Tables {
-  static constexpr WeightType kType =
-      sizeof(T) == sizeof(float) ? WeightType::kF32 : WeightType::kBF16;
-  // By Quantization.
-  static constexpr KernelTable kAll[] = {MakeTable<T>(kType),
-                                         MakeQuantized<T, Int8Groups>(kType, Quantization::kInt8),
-                                         MakeQuantized<T, Int4Groups>(kType, Quantization::kInt4)};
-};
+constexpr std::array<KernelTable, 3> MakeTables(WeightType weight_type) {
+  return {MakeTable<T>(weight_type), MakeQuantized<T, Int8Groups>(weight_type),
+          MakeQuantized<T, Int4Groups>(weight_type)};
+}
+
+constexpr TableSet kTables = {MakeTables<float>(WeightType::kF32),
+                              MakeTables<BF16>(WeightType::kBF16)};
 
 }  // namespace
 
 const KernelTable& ReferenceTable(WeightType weight_type, Quantization quantization) {
-  const auto index = static_cast<size_t>(quantization);
-  return weight_type == WeightType::kF32 ? Tables<float>::kAll[index] : Tables<BF16>::kAll[index];
+  return kTables.Get(weight_type, quantization);
 }
 
 }  // namespace lamella::kernels

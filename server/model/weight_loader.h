@@ -1,5 +1,6 @@
 // Brings a WeightSource into memory: decodes a few megabytes of fp32 at a time and packs them for
-// the kernel tables of layers and head. Nothing of the source is kept, so its file can be unmapped afterwards.
+// the kernel tables of layers and head. Nothing of the source is kept, so its file can be unmapped
+// afterwards.
 #pragma once
 
 #include <memory>
@@ -12,9 +13,9 @@
 
 namespace lamella {
 
-// `table` packs the layers, `head_table` (of the same ISA) embedding and head.
-// Blocks until all is read; works on all of `pool`'s threads. The source's status if it cannot be
-// read, RESOURCE_EXHAUSTED without memory.
+// `table` packs the layers, `head_table` (of the same ISA) embedding and head. Blocks until all is
+// read; works on all of `pool`'s threads. The source's status if it cannot be read,
+// RESOURCE_EXHAUSTED without memory.
 absl::StatusOr<std::unique_ptr<const ModelWeights>> LoadModelWeights(
     const WeightSource& source, const kernels::KernelTable& table,
     const kernels::KernelTable& head_table, kernels::ForkJoinPool* pool);

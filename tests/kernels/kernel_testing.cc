@@ -189,6 +189,30 @@ std::vector<float> RunLinear(const KernelTable& table, const LinearProblem& prob
   return RunLinear(table, problem, {0, problem.rows});
 }
 
+float RunOneOutput(const KernelTable& table, const OneOutput& problem) {
+  std::vector<std::byte> w = NanBytes(table.packed_linear_bytes(1, 2));
+  table.pack_linear(problem.w, 0, 1, 1, 2, w.data());
+  std::vector<std::byte> x = NanBytes(table.packed_rows_bytes(1, 2));
+  table.pack_rows(problem.x, 2, 1, 2, 0, 1, x.data());
+  std::vector<std::byte> b = NanBytes(table.lora_b_bytes(1, 1));
+  table.pack_lora_b(&problem.b, 1, 1, 0.25f, b.data());
+  const LoraTerm term = {
+      .row_begin = 0, .row_end = 1, .rank = 1, .b = b.data(), .v = &problem.v, .ldv = 1};
+  float y = 0;
+  table.linear({.packed_x = x.data(),
+                .rows = 1,
+                .packed_w = w.data(),
+                .n = 1,
+                .k = 2,
+                .bias = &problem.bias,
+                .lora = &term,
+                .lora_count = 1,
+                .y = &y,
+                .ldy = 1},
+               0, 1);
+  return y;
+}
+
 std::vector<float> RunShrink(const KernelTable& table, const std::vector<float>& x, int64_t k,
                              Range rows, const std::vector<float>& a, int32_t rank,
                              const std::vector<Range>& rank_ranges) {

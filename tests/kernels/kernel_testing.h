@@ -105,6 +105,16 @@ std::vector<float> RunLinear(const KernelTable& table, const LinearProblem& prob
                              const std::vector<Range>& tile_ranges = {});
 std::vector<float> RunLinear(const KernelTable& table, const LinearProblem& problem);
 
+// y = x w + bias + v b / 4 with one output, two inputs and an adapter of rank 1, on `table`.
+struct OneOutput {
+  float w[2];
+  float x[2];
+  float bias;
+  float b;
+  float v;
+};
+float RunOneOutput(const KernelTable& table, const OneOutput& problem);
+
 // Inputs of shrink: v = x A^T over rows [row_begin, row_end) of x.
 std::vector<float> RunShrink(const KernelTable& table, const std::vector<float>& x, int64_t k,
                              Range rows, const std::vector<float>& a, int32_t rank,

@@ -155,33 +155,11 @@ TEST_P(PlainLinearTest, UnpackReturnsRoundedWeights) {
   }
 }
 
-// One-element factors make every term visible: y = x w + bias + v b, scale inside b.
+// One-element factors make every term visible: the scale of 1/4 is inside b.
 TEST_P(PlainLinearTest, KnownAnswer) {
-  std::vector<std::byte> w = NanBytes(table().packed_linear_bytes(1, 2));
-  const float weights[] = {2, 3};
-  table().pack_linear(weights, 0, 1, 1, 2, w.data());
-  std::vector<std::byte> x = NanBytes(table().packed_rows_bytes(1, 2));
-  const float row[] = {5, 7};
-  table().pack_rows(row, 2, 1, 2, 0, 1, x.data());
-  std::vector<std::byte> b = NanBytes(table().lora_b_bytes(1, 1));
-  const float factor[] = {4};
-  table().pack_lora_b(factor, 1, 1, 0.25f, b.data());
-  const float v[] = {100};
-  const LoraTerm term = {.row_begin = 0, .row_end = 1, .rank = 1, .b = b.data(), .v = v, .ldv = 1};
-  const float bias[] = {1000};
-  float y = 0;
-  table().linear({.packed_x = x.data(),
-                  .rows = 1,
-                  .packed_w = w.data(),
-                  .n = 1,
-                  .k = 2,
-                  .bias = bias,
-                  .lora = &term,
-                  .lora_count = 1,
-                  .y = &y,
-                  .ldy = 1},
-                 0, 1);
-  EXPECT_EQ(y, 10 + 21 + 1000 + 100);
+  EXPECT_EQ(
+      testing::RunOneOutput(table(), {.w = {2, 3}, .x = {5, 7}, .bias = 1000, .b = 4, .v = 100}),
+      10 + 21 + 1000 + 100);
 }
 
 TEST_P(LinearTest, AdapterBytesAreTrueRank) {

@@ -107,31 +107,10 @@ TEST_P(QuantizedTest, BytesAreOfTheFormat) {
 
 // Products and their sums are exact where weights and activations are whole steps.
 TEST_P(QuantizedTest, KnownAnswer) {
-  const float weights[] = {is_int8() ? -127.0F : -8.0F, 3};
-  std::vector<std::byte> w = NanBytes(table().packed_linear_bytes(1, 2));
-  table().pack_linear(weights, 0, 1, 1, 2, w.data());
-  const float row[] = {32767, -2};
-  std::vector<std::byte> x = NanBytes(table().packed_rows_bytes(1, 2));
-  table().pack_rows(row, 2, 1, 2, 0, 1, x.data());
-  std::vector<std::byte> b = NanBytes(table().lora_b_bytes(1, 1));
-  const float factor[] = {4};
-  table().pack_lora_b(factor, 1, 1, 0.25F, b.data());
-  const float v[] = {100};
-  const LoraTerm term = {.row_begin = 0, .row_end = 1, .rank = 1, .b = b.data(), .v = v, .ldv = 1};
-  const float bias[] = {1000};
-  float y = 0;
-  table().linear({.packed_x = x.data(),
-                  .rows = 1,
-                  .packed_w = w.data(),
-                  .n = 1,
-                  .k = 2,
-                  .bias = bias,
-                  .lora = &term,
-                  .lora_count = 1,
-                  .y = &y,
-                  .ldy = 1},
-                 0, 1);
-  EXPECT_EQ(y, weights[0] * 32767 - 6 + 1000 + 100);
+  const float lowest = is_int8() ? -127 : -8;
+  EXPECT_EQ(testing::RunOneOutput(
+                table(), {.w = {lowest, 3}, .x = {32767, -2}, .bias = 1000, .b = 4, .v = 100}),
+            lowest * 32767 - 6 + 1000 + 100);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tables, QuantizedTest,
