@@ -31,7 +31,7 @@ int PrintHelp() {
 }
 
 int PrintVersion() {
-  std::printf("lamella-server %s\n", LAMELLA_VERSION);
+  std::printf("lamella-server %s (commit %s)\n", LAMELLA_VERSION, LAMELLA_COMMIT);
   return 0;
 }
 

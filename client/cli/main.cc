@@ -12,7 +12,7 @@ int Main(int argc, char** argv) {
       "answered.");
   app.require_subcommand(1);
   app.fallthrough();
-  app.set_version_flag("--version", LAMELLA_VERSION);
+  app.set_version_flag("--version", LAMELLA_VERSION " (commit " LAMELLA_COMMIT ")");
   CommonOptions common;
   app.add_option("--server", common.server, "HOST:PORT of the data listener")
       ->capture_default_str();
