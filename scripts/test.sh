@@ -3,7 +3,8 @@
 #
 #   scripts/test.sh          format, layers, orphans, release build, all tests
 #   scripts/test.sh --all    also the torch-free rooms under ASan+UBSan and TSan, clang's thread-safety
-#                            analysis, a short fuzz of every parser, a bench smoke: what CI runs
+#                            analysis, a short fuzz of every parser, a bench smoke, deploy/ and the edge's proxies:
+#                            what CI runs
 #
 # Logs of each stage are in build/logs. Tests with the label `models` use the demo base models.
 set -euo pipefail
@@ -12,7 +13,7 @@ source scripts/common.sh
 case "${1:-}" in
   "") all=false ;;
   --all) all=true ;;
-  *) sed -n '2,9p' "$0"; exit 2 ;;
+  *) sed -n '2,10p' "$0"; exit 2 ;;
 esac
 
 fetch_models() {
@@ -33,6 +34,7 @@ fuzz_smoke() {
 }
 
 stage setup scripts/setup.sh
+if $all; then stage tools scripts/setup.sh --tools; fi
 stage models fetch_models
 stage format scripts/check_format.sh
 stage layers python3 scripts/check_layers.py
@@ -41,6 +43,7 @@ stage build build release
 stage ctest run_ctest release
 tail -n 4 "$LOGS/ctest.log"
 if $all; then
+  stage deploy scripts/check_deploy.sh
   stage build-asan-ubsan build asan-ubsan
   stage ctest-asan-ubsan run_ctest asan-ubsan -LE models
   stage build-tsan build tsan

@@ -1,0 +1,221 @@
+"""The profiles of deploy/proxy in front of a real server: python3 edge_proxy_test.py SERVER_BINARY MODEL_WRITER [TEST...]
+
+Skips a proxy that scripts/setup.sh --tools did not install, and says so.
+"""
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import grpc
+from lamella import client as lamella_client
+from lamella.v1 import generation_pb2 as pb
+from lamella.v1 import generation_pb2_grpc
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import processes  # noqa: E402
+import raw_http2 as h2  # noqa: E402
+
+GENERATE = "/lamella.v1.GenerationService/Generate"
+CHECK = "/grpc.health.v1.Health/Check"
+SERVING = b"\x08\x01"
+
+
+def setUpModule():
+    global FOLDER, MODEL
+    FOLDER = tempfile.TemporaryDirectory(prefix="lamella-edge-")
+    MODEL = f"{FOLDER.name}/tiny.gguf"
+    subprocess.run([MODEL_WRITER, MODEL], check=True)
+
+
+def tearDownModule():
+    FOLDER.cleanup()
+
+
+def request(tokens):
+    made = pb.GenerateRequest(text="ab")
+    made.stop.max_tokens = tokens
+    made.stop.ignore_eos = True
+    made.output.token_ids = True
+    return made
+
+
+def call_health(channel, **more):
+    return channel.unary_unary(CHECK)(b"", timeout=60, **more)
+
+
+class Stream:
+    """A Generate call, read by hand."""
+
+    def __init__(self, channel, tokens, metadata=()):
+        self.call = generation_pb2_grpc.GenerationServiceStub(channel).Generate(request(tokens), metadata=metadata, timeout=300)
+        self.tokens, self.finished = 0, 0
+
+    def read_first_tokens(self):
+        while self.tokens == 0:
+            self._take(next(self.call))
+
+    def read_to_end(self):
+        for event in self.call:
+            self._take(event)
+        return self.call.code()
+
+    def _take(self, event):
+        self.tokens += len(event.delta.token_ids)
+        self.finished += event.HasField("finished")
+
+
+class EdgeCases:
+    """One class for each proxy: `kind`, and how the test makes its limits small."""
+
+    kind = ""
+    small_limits = ()
+
+    def setUp(self):
+        if processes.missing(self.kind):
+            self.skipTest(f"no {self.kind}: scripts/setup.sh --tools")
+        self.folder = tempfile.TemporaryDirectory(prefix=f"lamella-{self.kind}-")
+        self.server = processes.Server(SERVER, MODEL, "--dtype=float32", "--threads=1", "--kv-cache-bytes=128MiB",
+                                       f"--adapters-store={self.folder.name}/store", "--drain-grace=240s")
+        self.addCleanup(self.folder.cleanup)
+        self.addCleanup(self.server.stop)
+
+    def start_edge(self, changes=()):
+        self.edge = processes.Edge(self.kind, self.server, pathlib.Path(self.folder.name), changes)
+        self.addCleanup(self.edge.stop)
+        self.channel = self.edge.channel()
+        self.addCleanup(self.channel.close)
+        # A proxy that asks for health first may not know the server yet.
+        while True:
+            try:
+                self.assertEqual(call_health(self.channel), SERVING)
+                return
+            except grpc.RpcError as error:
+                if error.code() != grpc.StatusCode.UNAVAILABLE:
+                    raise
+
+    def accepted(self):
+        return self.server.metric("lamella_requests_accepted_total")
+
+    def test_streams_pass_piece_by_piece_and_cancels_reach_the_server(self):
+        self.start_edge()
+        stream = Stream(self.channel, 200_000)
+        stream.read_first_tokens()  # long before the last: nothing holds the answer back
+        self.assertEqual(self.server.metric("lamella_running_sequences"), 1)
+        stream.call.cancel()
+        while self.server.metric('lamella_requests_finished_total{reason="cancelled"}') < 1:
+            pass
+        whole = Stream(self.channel, 300)
+        self.assertEqual((whole.read_to_end(), whole.tokens, whole.finished), (grpc.StatusCode.OK, 300, 1))
+
+    def test_metadata_above_the_limit_never_reaches_the_server(self):
+        self.start_edge()
+        for metadata in ([("x-large", "v" * 20_000)], [(f"x-{i}", "v" * 100) for i in range(200)]):
+            with self.assertRaises(grpc.RpcError) as caught:
+                Stream(self.channel, 5, metadata).read_to_end()
+            self.assertNotEqual(caught.exception.code(), grpc.StatusCode.OK)
+            self.assertEqual(self.server.metric('lamella_requests_rejected_total{reason="metadata_too_large"}'), 0)
+        self.assertEqual(self.accepted(), 0)
+        self.assertEqual(Stream(self.channel, 5).read_to_end(), grpc.StatusCode.OK)
+
+    def test_floods_of_fragmented_headers_are_cut_off(self):
+        self.start_edge()
+        other = Stream(self.channel, 200_000)
+        other.read_first_tokens()
+        for acknowledge in (True, False):
+            with self.edge.connect_tls() as connection:
+                h2.begin(connection, acknowledge)
+                sent = h2.send_all_that_goes(connection, h2.fragmented_request(1, GENERATE, 4000, 1000))
+                answers = list(h2.read_frames(connection)) if sent < 4_000_000 else self.read_until_refused(connection)
+                refused = [a for a in answers if a[0] in (h2.RST_STREAM, h2.GOAWAY, h2.HEADERS)]
+                self.assertTrue(refused or sent < 4_000_000, f"took {sent} bytes without a word")
+        self.assertEqual(self.accepted(), 1)  # the other's
+        self.assertEqual(self.server.metric('lamella_requests_rejected_total{reason="metadata_too_large"}'), 0)
+        tokens = other.tokens
+        while other.tokens < tokens + 100:
+            other._take(next(other.call))
+        other.call.cancel()
+
+    @staticmethod
+    def read_until_refused(connection):
+        seen = []
+        for answer in h2.read_frames(connection):
+            seen.append(answer)
+            if answer[0] in (h2.RST_STREAM, h2.GOAWAY, h2.HEADERS):
+                break
+        return seen
+
+    def test_a_drain_through_the_edge_breaks_no_stream(self):
+        self.start_edge()
+        channels = [self.edge.channel() for _ in range(4)]
+        streams = [Stream(channel, 3000) for channel in channels for _ in range(4)]
+        for stream in streams:
+            stream.read_first_tokens()
+        self.server.signal(signal.SIGTERM)
+        self.server.await_line("draining")
+        with self.assertRaises(grpc.RpcError) as caught:
+            Stream(self.channel, 5).read_to_end()
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        for stream in streams:
+            self.assertEqual((stream.read_to_end(), stream.tokens, stream.finished), (grpc.StatusCode.OK, 3000, 1))
+        self.assertEqual(self.server.wait(), 0)
+        for channel in channels:
+            channel.close()
+
+    def test_a_caller_above_the_rate_learns_when_to_come_again(self):
+        self.start_edge(self.small_limits)
+        refusals = []
+        for _ in range(100):
+            try:
+                call_health(self.channel)
+            except grpc.RpcError as error:
+                refusals.append(lamella_client.LamellaError(error))
+        self.assertGreater(len(refusals), 0)
+        for refusal in refusals:
+            self.assertEqual((refusal.code, refusal.reason, refusal.retry_after),
+                             (grpc.StatusCode.RESOURCE_EXHAUSTED, "EDGE_RATE_LIMIT", 1.0), refusal)
+
+    def test_no_server_is_an_answer_of_its_own(self):
+        self.start_edge()
+        self.server.signal(signal.SIGKILL)
+        self.server.wait()
+        with self.assertRaises(grpc.RpcError) as caught:
+            call_health(self.channel)
+        error = lamella_client.LamellaError(caught.exception)
+        self.assertEqual((error.code, error.reason, error.retry_after),
+                         (grpc.StatusCode.UNAVAILABLE, "EDGE_UNAVAILABLE", 1.0), error)
+
+    def test_administration_has_its_port_and_wants_a_certificate(self):
+        self.start_edge()
+        with self.assertRaises(grpc.RpcError) as caught:
+            self.channel.unary_unary("/lamella.v1.AdapterAdminService/ListAdapters")(b"", timeout=60)
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNIMPLEMENTED)
+        with self.edge.channel(administration=True) as stranger, self.assertRaises(grpc.RpcError):
+            call_health(stranger)
+        with self.edge.channel(administration=True, with_certificate=True) as administrator:
+            self.assertEqual(call_health(administrator), SERVING)
+            with self.assertRaises(grpc.RpcError) as caught:
+                administrator.unary_unary("/lamella.v1.AdapterAdminService/ListAdapters")(b"\xff", timeout=60)
+            self.assertEqual(lamella_client.LamellaError(caught.exception).reason, "MALFORMED_REQUEST")
+
+
+class HaproxyTest(EdgeCases, unittest.TestCase):
+    kind = "haproxy"
+    small_limits = [("sc0_http_req_rate gt 2000 ", "sc0_http_req_rate gt 20 ")]
+
+
+class NginxTest(EdgeCases, unittest.TestCase):
+    kind = "nginx"
+    small_limits = [("rate=200r/s", "rate=1r/m"), ("burst=400", "burst=20")]
+
+
+class EnvoyTest(EdgeCases, unittest.TestCase):
+    kind = "envoy"
+    small_limits = [("max_tokens: 400, tokens_per_fill: 200, fill_interval: 1s", "max_tokens: 20, tokens_per_fill: 1, fill_interval: 600s")]
+
+
+if __name__ == "__main__":
+    SERVER, MODEL_WRITER = sys.argv[1:3]
+    unittest.main(argv=[sys.argv[0], *sys.argv[3:]], verbosity=2)
