@@ -71,8 +71,12 @@ std::optional<kernels::Isa> IsaOf(IsaOption isa) {
       return kernels::Isa::kReference;
     case IsaOption::kAvx2:
       return kernels::Isa::kAvx2;
+    case IsaOption::kAvx512:
+      return kernels::Isa::kAvx512;
     case IsaOption::kAvx512Bf16:
       return kernels::Isa::kAvx512Bf16;
+    case IsaOption::kAmx:
+      return kernels::Isa::kAmx;
   }
   return std::nullopt;
 }

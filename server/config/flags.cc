@@ -58,10 +58,12 @@ constexpr Words<DtypeOption, 2> kDtypes = {
 constexpr Words<BaseQuantOption, 3> kBaseQuants = {{{"none", BaseQuantOption::kNone},
                                                     {"int8", BaseQuantOption::kInt8},
                                                     {"int4", BaseQuantOption::kInt4}}};
-constexpr Words<IsaOption, 4> kIsas = {{{"auto", IsaOption::kAuto},
+constexpr Words<IsaOption, 6> kIsas = {{{"auto", IsaOption::kAuto},
                                         {"reference", IsaOption::kReference},
                                         {"avx2", IsaOption::kAvx2},
-                                        {"avx512_bf16", IsaOption::kAvx512Bf16}}};
+                                        {"avx512", IsaOption::kAvx512},
+                                        {"avx512_bf16", IsaOption::kAvx512Bf16},
+                                        {"amx", IsaOption::kAmx}}};
 constexpr Words<LogFormatOption, 2> kLogFormats = {
     {{"text", LogFormatOption::kText}, {"json", LogFormatOption::kJson}}};
 

@@ -13,7 +13,7 @@ namespace lamella {
 
 enum class DtypeOption { kBf16, kFloat32 };
 enum class BaseQuantOption { kNone, kInt8, kInt4 };
-enum class IsaOption { kAuto, kReference, kAvx2, kAvx512Bf16 };
+enum class IsaOption { kAuto, kReference, kAvx2, kAvx512, kAvx512Bf16, kAmx };
 enum class LogFormatOption { kText, kJson };
 
 struct ModelOptions {

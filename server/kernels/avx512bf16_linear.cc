@@ -1,30 +1,16 @@
 // Linear layers on AVX512_BF16: dot_linear.h over the real registers.
 #include <immintrin.h>
 
+#include "server/kernels/avx512_view.h"
 #include "server/kernels/avx512bf16_kernels.h"
 #include "server/kernels/dot_linear.h"
 
 namespace lamella::kernels::avx512bf16 {
 namespace {
 
-struct Native {
-  using F = __m512;
+struct Native : avx512::View {
   using I = __m512i;
   static constexpr int kMaxRows = kRowTile;
-
-  LAMELLA_KERNEL_INLINE F Zero() { return _mm512_setzero_ps(); }
-  LAMELLA_KERNEL_INLINE F Load(const float* p) { return _mm512_loadu_ps(p); }
-  LAMELLA_KERNEL_INLINE void Store(float* p, F value) { _mm512_storeu_ps(p, value); }
-  LAMELLA_KERNEL_INLINE void StoreFirst(float* p, F value, int64_t count) {
-    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1u), value);
-  }
-  LAMELLA_KERNEL_INLINE F Broadcast(float value) { return _mm512_set1_ps(value); }
-  LAMELLA_KERNEL_INLINE F Add(F a, F b) { return _mm512_add_ps(a, b); }
-  LAMELLA_KERNEL_INLINE F Fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
-  LAMELLA_KERNEL_INLINE F Widen(const BF16* p) {
-    const __m256i raw = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16));
-  }
 
   LAMELLA_KERNEL_INLINE I LoadPairs(const void* p) { return _mm512_loadu_si512(p); }
   LAMELLA_KERNEL_INLINE I BroadcastPair(const uint32_t* p) {

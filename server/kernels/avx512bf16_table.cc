@@ -1,5 +1,4 @@
-// The AVX512_BF16 tables: the AVX2 ones with bfloat16 linear layers of their own; on a quantized base
-// linear layers are AVX2's. This file is compiled for the baseline: it only names functions.
+// The AVX512_BF16 tables: those of AVX512 with bfloat16 linear layers on dot products. This file is compiled for the baseline: it only names functions.
 #include "server/kernels/avx512bf16_kernels.h"
 #include "server/kernels/isa_tables.h"
 
@@ -10,8 +9,8 @@ TableSet MakeTables() {
   TableSet tables;
   for (const Quantization each : {Quantization::kNone, Quantization::kInt8, Quantization::kInt4}) {
     const auto index = static_cast<size_t>(each);
-    tables.f32[index] = Avx2Table(WeightType::kF32, each);
-    tables.bf16[index] = Avx2Table(WeightType::kBF16, each);
+    tables.f32[index] = Avx512Table(WeightType::kF32, each);
+    tables.bf16[index] = Avx512Table(WeightType::kBF16, each);
     tables.f32[index].isa = tables.bf16[index].isa = Isa::kAvx512Bf16;
   }
   KernelTable& table = tables.bf16[static_cast<size_t>(Quantization::kNone)];

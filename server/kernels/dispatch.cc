@@ -1,11 +1,15 @@
+#if defined(LAMELLA_KERNELS_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "server/kernels/isa_tables.h"
 #include "server/kernels/kernel_table.h"
 #include "server/kernels/row_tiles.h"
 
 namespace lamella::kernels {
 namespace {
-
-constexpr Isa kAllIsas[] = {Isa::kReference, Isa::kAvx2, Isa::kAvx512Bf16};
 
 // Null if this build has no such table. __builtin_cpu_supports asks the processor and whether the
 // operating system saves the registers.
@@ -19,16 +23,65 @@ const KernelTable* Avx2TableOrNull([[maybe_unused]] WeightType weight_type,
   return nullptr;
 }
 
+const KernelTable* Avx512TableOrNull([[maybe_unused]] WeightType weight_type,
+                                     [[maybe_unused]] Quantization quantization) {
+#if defined(LAMELLA_KERNELS_AVX512)
+  if (Avx2TableOrNull(weight_type, quantization) != nullptr && __builtin_cpu_supports("avx512f") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
+    return &Avx512Table(weight_type, quantization);
+  }
+#endif
+  return nullptr;
+}
+
 const KernelTable* Avx512Bf16TableOrNull([[maybe_unused]] WeightType weight_type,
                                          [[maybe_unused]] Quantization quantization) {
 #if defined(LAMELLA_KERNELS_AVX512BF16)
-  if (Avx2TableOrNull(weight_type, quantization) != nullptr && __builtin_cpu_supports("avx512f") &&
-      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+  if (Avx512TableOrNull(weight_type, quantization) != nullptr &&
       __builtin_cpu_supports("avx512bf16")) {
     return &Avx512Bf16Table(weight_type, quantization);
   }
 #endif
   return nullptr;
+}
+
+#if defined(LAMELLA_KERNELS_AMX)
+// The compiler's own check knows no AMX. Tile registers are large, so Linux gives them to a process
+// only on request (ARCH_REQ_XCOMP_PERM of XTILEDATA); threads inherit them.
+bool HasAmx() {
+  constexpr uint32_t kTiles = 1u << 24;
+  constexpr uint32_t kBf16 = 1u << 22;
+  constexpr int kRequestPermission = 0x1023;
+  constexpr int kTileData = 18;
+  uint32_t eax = 0;
+  uint32_t ebx = 0;
+  uint32_t ecx = 0;
+  uint32_t edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((edx & kTiles) == 0 || (edx & kBf16) == 0) return false;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#endif
+
+const KernelTable* AmxTableOrNull([[maybe_unused]] WeightType weight_type,
+                                  [[maybe_unused]] Quantization quantization) {
+#if defined(LAMELLA_KERNELS_AMX)
+  static const bool has_amx = HasAmx();
+  if (has_amx && Avx512Bf16TableOrNull(weight_type, quantization) != nullptr) {
+    return &AmxTable(weight_type, quantization);
+  }
+#endif
+  return nullptr;
+}
+
+// Measured: Intel's dot product of bfloat16 has half the speed of its fused multiply-add
+// (106 of 212 GFLOP/s of a core with AMX); AMD's has twice that speed.
+bool HasSlowBf16Dots() {
+#if defined(__x86_64__)
+  return __builtin_cpu_is("intel");
+#else
+  return false;
+#endif
 }
 
 }  // namespace
@@ -38,6 +91,7 @@ bool IsaAvailable(Isa isa) { return GetKernelTable(isa, WeightType::kBF16) != nu
 Isa BestIsa() {
   Isa best = Isa::kReference;
   for (Isa isa : kAllIsas) {
+    if (isa == Isa::kAvx512Bf16 && HasSlowBf16Dots()) continue;
     if (IsaAvailable(isa)) best = isa;
   }
   return best;
@@ -49,8 +103,12 @@ const char* IsaName(Isa isa) {
       return "reference";
     case Isa::kAvx2:
       return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
     case Isa::kAvx512Bf16:
       return "avx512_bf16";
+    case Isa::kAmx:
+      return "amx";
   }
   return "unknown";
 }
@@ -97,8 +155,12 @@ const KernelTable* GetKernelTable(Isa isa, WeightType weight_type, Quantization 
       return &ReferenceTable(weight_type, quantization);
     case Isa::kAvx2:
       return Avx2TableOrNull(weight_type, quantization);
+    case Isa::kAvx512:
+      return Avx512TableOrNull(weight_type, quantization);
     case Isa::kAvx512Bf16:
       return Avx512Bf16TableOrNull(weight_type, quantization);
+    case Isa::kAmx:
+      return AmxTableOrNull(weight_type, quantization);
   }
   return nullptr;
 }

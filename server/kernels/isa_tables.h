@@ -34,8 +34,14 @@ const KernelTable& ReferenceTable(WeightType weight_type, Quantization quantizat
 #if defined(LAMELLA_KERNELS_AVX2)
 const KernelTable& Avx2Table(WeightType weight_type, Quantization quantization);
 #endif
+#if defined(LAMELLA_KERNELS_AVX512)
+const KernelTable& Avx512Table(WeightType weight_type, Quantization quantization);
+#endif
 #if defined(LAMELLA_KERNELS_AVX512BF16)
 const KernelTable& Avx512Bf16Table(WeightType weight_type, Quantization quantization);
+#endif
+#if defined(LAMELLA_KERNELS_AMX)
+const KernelTable& AmxTable(WeightType weight_type, Quantization quantization);
 #endif
 
 }  // namespace lamella::kernels

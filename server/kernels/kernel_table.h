@@ -22,7 +22,9 @@
 
 namespace lamella::kernels {
 
-enum class Isa : int32_t { kReference = 0, kAvx2, kAvx512Bf16 };
+enum class Isa : int32_t { kReference = 0, kAvx2, kAvx512, kAvx512Bf16, kAmx };
+inline constexpr Isa kAllIsas[] = {Isa::kReference, Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16,
+                                   Isa::kAmx};
 enum class WeightType : int32_t { kF32 = 0, kBF16 };
 // How the base's weights are stored: as they are in the serving dtype, or as integers with scales
 // per group (quantized.h). KV cache and adapters are in the serving dtype whatever the base is in.
@@ -159,10 +161,11 @@ struct KernelTable {
   void (*gelu_tanh_mul)(const float* gate, const float* up, float* out, int64_t count);
 };
 
-// The best ISA that this processor and this build have.
+// The fastest ISA that this processor and this build have: the last available one of Isa, but never
+// AVX512_BF16 on a processor that does its dot products slower than fused multiply-adds.
 Isa BestIsa();
 bool IsaAvailable(Isa isa);
-const char* IsaName(Isa isa);  // "reference", "avx2", "avx512_bf16"
+const char* IsaName(Isa isa);  // "reference", "avx2", "avx512", "avx512_bf16", "amx"
 // The ISA of that name; false, and `isa` unchanged, if there is none. It may not be available.
 bool ParseIsa(std::string_view name, Isa* isa);
 

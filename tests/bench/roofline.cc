@@ -70,7 +70,49 @@ constexpr int kChains = 12;  // more than latency times issue width on every pro
   return _mm512_cvtss_f32(sums[0]);
 }
 
+[[gnu::target("avx512f")]] float RunAvx512(int64_t count) {
+  __m512 sums[kChains];
+  for (int i = 0; i < kChains; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
+  const __m512 a = _mm512_set1_ps(0.5F);
+  const __m512 b = _mm512_set1_ps(1.0F);
+  for (int64_t round = 0; round < count; ++round) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kChains; ++i) sums[i] = _mm512_fmadd_ps(sums[i], a, b);
+  }
+  for (int i = 1; i < kChains; ++i) sums[0] = _mm512_add_ps(sums[0], sums[i]);
+  return _mm512_cvtss_f32(sums[0]);
+}
+
+constexpr int kTiles = 4;
+
+// Products of zeros: the tile unit takes the same time for any values. The configuration is what
+// ldtilecfg reads: palette 1, then 64 bytes and 16 rows for each of 8 tiles.
+[[gnu::target("amx-tile,amx-bf16")]] float RunMatrixTiles(int64_t count) {
+  alignas(64) struct {
+    uint8_t head[16] = {1};
+    uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+    uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+  } config;
+  asm volatile("ldtilecfg %0" : : "m"(config));
+  for (int64_t round = 0; round < count; ++round) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_release();
+  return 1;
+}
+
 Probe ProbeFor(kernels::Isa isa, kernels::WeightType weight_type) {
+  if (isa == kernels::Isa::kAmx && weight_type == kernels::WeightType::kBF16) {
+    return {RunMatrixTiles, kTiles * 16 * 16 * 32 * 2.0};
+  }
+  if (isa == kernels::Isa::kAvx512 ||
+      (isa != kernels::Isa::kAvx2 && isa != kernels::Isa::kReference &&
+       weight_type == kernels::WeightType::kF32)) {
+    return {RunAvx512, kChains * 16 * 2.0};
+  }
   if (isa == kernels::Isa::kAvx512Bf16 && weight_type == kernels::WeightType::kBF16) {
     return {RunBf16Dot, kChains * 16 * 4.0};
   }

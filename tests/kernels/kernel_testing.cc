@@ -11,7 +11,7 @@ namespace lamella::kernels::testing {
 
 std::vector<TableId> AvailableTables() {
   std::vector<TableId> tables;
-  for (Isa isa : {Isa::kReference, Isa::kAvx2, Isa::kAvx512Bf16}) {
+  for (const Isa isa : kAllIsas) {
     if (!IsaAvailable(isa)) continue;
     const std::string name = IsaName(isa);
     for (const Quantization q : {Quantization::kNone, Quantization::kInt8, Quantization::kInt4}) {
@@ -22,6 +22,7 @@ std::vector<TableId> AvailableTables() {
   }
   tables.push_back({"twin_of_one_part", &PortableTwinTable(1)});
   tables.push_back({"twin_of_two_parts", &PortableTwinTable(2)});
+  tables.push_back({"twin_of_matrix_tiles", &MatrixTwinTable()});
   return tables;
 }
 
@@ -39,10 +40,11 @@ float ActivationError(const TableId& id) {
   if (id.table->quantization != Quantization::kNone) {
     return id.table->isa == Isa::kReference ? 0 : 0x1p-16f;
   }
-  if (id.name == "twin_of_one_part") return 0x1p-9f;
+  if (id.name == "twin_of_one_part" || id.name == "twin_of_matrix_tiles") return 0x1p-9f;
   if (id.name == "twin_of_two_parts") return 0x1p-17f;
-  const bool dots = id.table->isa == Isa::kAvx512Bf16 && id.table->weight_type == WeightType::kBF16;
-  if (!dots) return 0;
+  if (id.table->weight_type == WeightType::kF32) return 0;
+  if (id.table->isa == Isa::kAmx) return 0x1p-9f;
+  if (id.table->isa != Isa::kAvx512Bf16) return 0;
   return avx512bf16::kActivationParts == 1 ? 0x1p-9f : 0x1p-17f;
 }
 

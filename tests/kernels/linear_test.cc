@@ -5,8 +5,10 @@
 // products grows with sqrt(k) times the size of its partial sums, sqrt(k) / 3.
 #include <algorithm>
 
+#include "server/kernels/avx512bf16_kernels.h"
 #include "server/kernels/bf16.h"
 #include "tests/kernels/kernel_testing.h"
+#include "tests/kernels/portable_twin.h"
 
 namespace lamella::kernels {
 namespace {
@@ -179,6 +181,38 @@ TEST_P(LinearTest, ShrinkMatchesReference) {
                          Tolerance(GetParam(), k)))
             << k << " " << rank << " " << rows;
       }
+    }
+  }
+}
+
+// What tests on other processors rely on: the twin does what the processor does, to the bit.
+TEST(PortableTwinTest, EqualsTheProcessorItStandsFor) {
+  const std::pair<Isa, const KernelTable*> twins[] = {
+      {Isa::kAvx512Bf16, &testing::PortableTwinTable(avx512bf16::kActivationParts)},
+      {Isa::kAmx, &testing::MatrixTwinTable()}};
+  bool compared = false;
+  for (const auto& [isa, twin] : twins) {
+    const KernelTable* table = GetKernelTable(isa, WeightType::kBF16);
+    if (table == nullptr) continue;
+    for (const int64_t rows : {1, 5, 16, 17, 40}) {
+      const LinearProblem problem = {.rows = rows, .n = 50, .k = 77, .with_bias = true};
+      EXPECT_TRUE(SameBits(RunLinear(*table, problem), RunLinear(*twin, problem))) << rows;
+    }
+    compared = true;
+  }
+  if (!compared) GTEST_SKIP() << "no processor to compare with";
+}
+
+// One chain over k ascending, as wide as the registers may be.
+TEST(Avx512Test, EqualsAvx2ToTheBit) {
+  if (!IsaAvailable(Isa::kAvx512)) GTEST_SKIP() << "needs AVX512";
+  for (const WeightType type : {WeightType::kF32, WeightType::kBF16}) {
+    for (const int64_t rows : {1, 2, 4, 7, 12, 13, 31}) {
+      const LinearProblem problem = {
+          .rows = rows, .n = 150, .k = 77, .with_bias = true, .segments = {{0, 1, 5, 1}}};
+      EXPECT_TRUE(SameBits(RunLinear(*GetKernelTable(Isa::kAvx512, type), problem),
+                           RunLinear(*GetKernelTable(Isa::kAvx2, type), problem)))
+          << rows;
     }
   }
 }

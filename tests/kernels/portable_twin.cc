@@ -5,6 +5,7 @@
 
 #include "server/kernels/avx512bf16_kernels.h"
 #include "server/kernels/dot_linear.h"
+#include "server/kernels/matrix_linear.h"
 
 namespace lamella::kernels::testing {
 namespace {
@@ -77,12 +78,73 @@ struct Portable {
   }
 };
 
-template <int kParts>
-KernelTable MakeTwin() {
-  using Kernels = DotLinear<Portable, kParts>;
+// Tiles 0 and 1 are of the first row tile, 2 and 3 of the second.
+struct PortableTiles {
+  struct View : Portable {
+    static constexpr int kMaxRows = kMatrixRows;
+  };
+
+  static void Configure(int64_t rows0, int64_t rows1) {
+    rows[0] = rows0;
+    rows[1] = rows1;
+    std::memset(sums, 0xff, sizeof(sums));  // NaN: whoever reads them must have set them
+  }
+  static void Release() { rows[0] = rows[1] = 0; }
+
+  template <int R>
+  static void Zero() {
+    for (int r = 0; r < R; ++r) std::memset(sums[r], 0, sizeof(sums[r]));
+  }
+
+  template <int R, int C>
+  static void Step(const BF16* const (&x)[R], const BF16* const (&w)[C]) {
+    for (int r = 0; r < R; ++r) {
+      for (int c = 0; c < C; ++c) {
+        for (int64_t row = 0; row < rows[r]; ++row) {
+          for (int column = 0; column < kColumnTile; ++column) {
+            float& sum = sums[r][c][row][column];
+            sum = FlushDenormal(sum + Multiply(x[r] + row * kMatrixDepth, w[c] + 2 * column));
+          }
+        }
+      }
+    }
+  }
+
+  template <int r, int c>
+  static void Store(float* out, int64_t ld) {
+    for (int64_t row = 0; row < rows[r]; ++row) {
+      std::memcpy(out + row * ld, sums[r][c][row], sizeof(sums[r][c][row]));
+    }
+  }
+
+  static void Round(const float* x, int64_t count, BF16* out) {
+    for (int64_t i = 0; i < kMatrixDepth; ++i) out[i] = RoundToBF16(i < count ? x[i] : 0.0f);
+  }
+
+ private:
+  static uint32_t Bits(BF16 value) { return static_cast<uint32_t>(value.bits) << 16; }
+
+  // Even and odd elements have a sum each.
+  static float Multiply(const BF16* x, const BF16* column) {
+    float even = 0;
+    float odd = 0;
+    for (int pair = 0; pair < kMatrixDepth / 2; ++pair) {
+      const BF16* w = column + pair * 2 * kColumnTile;
+      even = Link(Bits(x[2 * pair]), Bits(w[0]), even);
+      odd = Link(Bits(x[2 * pair + 1]), Bits(w[1]), odd);
+    }
+    return FlushDenormal(even + odd);
+  }
+
+  static inline thread_local int64_t rows[2];
+  static inline thread_local float sums[2][2][kMatrixRows][kColumnTile];
+};
+
+template <typename Kernels>
+KernelTable MakeTable(Isa isa, int32_t row_tile) {
   KernelTable table = *GetKernelTable(Isa::kReference, WeightType::kBF16);
-  table.isa = Isa::kAvx512Bf16;
-  table.row_tile = avx512bf16::kRowTile;
+  table.isa = isa;
+  table.row_tile = row_tile;
   table.packed_linear_bytes = Kernels::PackedLinearBytes;
   table.pack_linear = Kernels::PackLinear;
   table.unpack_row = Kernels::UnpackRow;
@@ -96,9 +158,16 @@ KernelTable MakeTwin() {
 }  // namespace
 
 const KernelTable& PortableTwinTable(int parts) {
-  static const KernelTable one = MakeTwin<1>();
-  static const KernelTable two = MakeTwin<2>();
+  static const KernelTable one =
+      MakeTable<DotLinear<Portable, 1>>(Isa::kAvx512Bf16, avx512bf16::kRowTile);
+  static const KernelTable two =
+      MakeTable<DotLinear<Portable, 2>>(Isa::kAvx512Bf16, avx512bf16::kRowTile);
   return parts == 1 ? one : two;
+}
+
+const KernelTable& MatrixTwinTable() {
+  static const KernelTable table = MakeTable<MatrixLinear<PortableTiles>>(Isa::kAmx, kMatrixRows);
+  return table;
 }
 
 }  // namespace lamella::kernels::testing

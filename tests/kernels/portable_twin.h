@@ -10,4 +10,8 @@ namespace lamella::kernels::testing {
 // `parts` bfloat16s per activation, 1 or 2.
 const KernelTable& PortableTwinTable(int parts);
 
+// The same of AMX: matrix tiles of floats in memory, with the arithmetic that Intel documents for
+// tdpbf16ps.
+const KernelTable& MatrixTwinTable();
+
 }  // namespace lamella::kernels::testing

@@ -16,8 +16,7 @@ namespace lamella::testing {
 
 inline std::vector<kernels::Isa> AvailableIsas() {
   std::vector<kernels::Isa> isas;
-  for (const auto isa :
-       {kernels::Isa::kReference, kernels::Isa::kAvx2, kernels::Isa::kAvx512Bf16}) {
+  for (const kernels::Isa isa : kernels::kAllIsas) {
     if (kernels::IsaAvailable(isa)) isas.push_back(isa);
   }
   return isas;

@@ -133,7 +133,7 @@ std::vector<Row> ModelRows::BFloat16() {
   absl::Status ready = path.status();
   if (path.ok()) ready = testing::ConvertGgufToHf(*path, folder.path());
   std::vector<Row> rows;
-  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512Bf16}) {
+  for (const Isa isa : {Isa::kAvx2, Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx}) {
     const std::string figure =
         absl::StrFormat("serving in bf16, %s, %s", kernels::IsaName(isa), base_);
     if (!path.ok() || !kernels::IsaAvailable(isa)) {

@@ -1,0 +1,25 @@
+// What the AMX file defines for its table: see KernelTable for the contracts. Serving dtype bfloat16
+// only; activations are rounded to one bfloat16 (avx512bf16_kernels.h says what that costs). Internal
+// to the room.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "server/kernels/kernel_table.h"
+
+namespace lamella::kernels::amx {
+
+inline constexpr int32_t kRowTile = 16;
+
+size_t PackedLinearBytes(int64_t n, int64_t k);
+void PackLinear(const float* w, int64_t row_begin, int64_t rows, int64_t n, int64_t k,
+                void* packed);
+void UnpackRow(const void* packed, int64_t n, int64_t k, int64_t row, float* out);
+size_t PackedRowsBytes(int64_t rows, int64_t k);
+void PackRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
+              int64_t tile_end, void* packed);
+void PackLoraB(const float* b, int64_t n, int64_t rank, float scale, void* packed);
+void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end);
+
+}  // namespace lamella::kernels::amx

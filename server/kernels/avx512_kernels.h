@@ -1,0 +1,27 @@
+// What the AVX512 file defines for its tables: see KernelTable for the contracts. Internal to the
+// room.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "server/kernels/kernel_table.h"
+
+namespace lamella::kernels::avx512 {
+
+inline constexpr int32_t kRowTile = 12;
+
+size_t PackedRowsBytes(int64_t rows, int64_t k);
+void PackRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
+              int64_t tile_end, void* packed);
+template <typename T>
+void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end);
+
+// Serving dtype bfloat16; float weights and factors are packed as AVX2's.
+size_t PackedLinearBytes(int64_t n, int64_t k);
+void PackLinear(const float* w, int64_t row_begin, int64_t rows, int64_t n, int64_t k,
+                void* packed);
+void UnpackRow(const void* packed, int64_t n, int64_t k, int64_t row, float* out);
+void PackLoraB(const float* b, int64_t n, int64_t rank, float scale, void* packed);
+
+}  // namespace lamella::kernels::avx512

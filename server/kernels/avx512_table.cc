@@ -1,0 +1,44 @@
+// The AVX512 tables: the AVX2 ones with linear layers of their own; on a quantized base those are
+// AVX2's. This file is compiled for the baseline: it only names functions.
+#include "server/kernels/avx512_kernels.h"
+#include "server/kernels/bf16.h"
+#include "server/kernels/isa_tables.h"
+
+namespace lamella::kernels {
+namespace {
+
+template <typename T>
+void SetLinear(KernelTable* table) {
+  table->row_tile = avx512::kRowTile;
+  table->packed_rows_bytes = avx512::PackedRowsBytes;
+  table->pack_rows = avx512::PackRows;
+  table->linear = avx512::Linear<T>;
+}
+
+TableSet MakeTables() {
+  TableSet tables;
+  for (const Quantization each : {Quantization::kNone, Quantization::kInt8, Quantization::kInt4}) {
+    const auto index = static_cast<size_t>(each);
+    tables.f32[index] = Avx2Table(WeightType::kF32, each);
+    tables.bf16[index] = Avx2Table(WeightType::kBF16, each);
+    tables.f32[index].isa = tables.bf16[index].isa = Isa::kAvx512;
+  }
+  constexpr auto kPlain = static_cast<size_t>(Quantization::kNone);
+  SetLinear<float>(&tables.f32[kPlain]);
+  KernelTable& table = tables.bf16[kPlain];
+  SetLinear<BF16>(&table);
+  table.packed_linear_bytes = avx512::PackedLinearBytes;
+  table.pack_linear = avx512::PackLinear;
+  table.unpack_row = avx512::UnpackRow;
+  table.pack_lora_b = avx512::PackLoraB;
+  return tables;
+}
+
+}  // namespace
+
+const KernelTable& Avx512Table(WeightType weight_type, Quantization quantization) {
+  static const TableSet tables = MakeTables();
+  return tables.Get(weight_type, quantization);
+}
+
+}  // namespace lamella::kernels

@@ -1,0 +1,30 @@
+// 16 floats in one register, as epilogue.h sees them. Internal to the room; included by files that
+// are compiled for AVX512 only.
+#pragma once
+
+#include <immintrin.h>
+
+#include "server/kernels/bf16.h"
+
+namespace lamella::kernels::avx512 {
+
+struct View {
+  using F = __m512;
+
+  LAMELLA_KERNEL_INLINE F Zero() { return _mm512_setzero_ps(); }
+  LAMELLA_KERNEL_INLINE F Load(const float* p) { return _mm512_loadu_ps(p); }
+  LAMELLA_KERNEL_INLINE void Store(float* p, F value) { _mm512_storeu_ps(p, value); }
+  LAMELLA_KERNEL_INLINE void StoreFirst(float* p, F value, int64_t count) {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1u), value);
+  }
+  LAMELLA_KERNEL_INLINE F Broadcast(float value) { return _mm512_set1_ps(value); }
+  LAMELLA_KERNEL_INLINE F Add(F a, F b) { return _mm512_add_ps(a, b); }
+  LAMELLA_KERNEL_INLINE F Fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  LAMELLA_KERNEL_INLINE F Widen(const float* p) { return _mm512_loadu_ps(p); }
+  LAMELLA_KERNEL_INLINE F Widen(const BF16* p) {
+    const __m256i raw = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16));
+  }
+};
+
+}  // namespace lamella::kernels::avx512

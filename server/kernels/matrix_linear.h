@@ -1,0 +1,160 @@
+// Linear layers on matrix tiles (AMX's tdpbf16ps): up to 16 rows of x times 16 columns of W over 32
+// of k in one instruction. A template over the tile registers: the real ones, and a portable twin
+// that runs anywhere. Internal to the room.
+//
+// T, the tile registers, has
+//   T::View                     16 floats, as epilogue.h sees them
+//   T::Configure(rows0, rows1)  the shape of what follows: two row tiles of so many rows (the second
+//                               may be 0); forgets the sums
+//   T::Zero<R>()                the sums of R row tiles
+//   T::Step<R, C>(x, w)         adds R row tiles x[R] times C column tiles w[C] over 32 of k
+//   T::Store<r, c>(out, ld)     sums of row tile r and column tile c to float [rows][ld]
+//   T::Release()                forgets the shape
+//   T::Round(x, count, out)     32 bfloat16, the first `count` of them x rounded to nearest, then zeros
+//
+// Each instruction multiplies pairs of k into two sums of their own, joins these, and adds them to
+// the element's sum: an order that depends on k alone, so whatever the number of rows.
+//
+// Weights: pair_layout.h's with k padded to 32. Activations: per row tile
+// bfloat16 [ceil(k / 32)][rows of the tile][32].
+#pragma once
+
+#include "server/kernels/epilogue.h"
+#include "server/kernels/pair_layout.h"
+#include "server/kernels/row_tiles.h"
+
+namespace lamella::kernels {
+namespace {
+
+inline constexpr int kMatrixDepth = 32;  // of k in one step
+inline constexpr int kMatrixRows = 16;
+
+template <typename T>
+struct MatrixLinear : PairLayout<kMatrixDepth> {
+  using View = typename T::View;
+  static constexpr int64_t kStepElements = kMatrixDepth * kColumnTile;  // of W
+
+  static int64_t StepsOf(int64_t k) { return CeilDiv(k, kMatrixDepth); }
+
+  static size_t PackedRowsBytes(int64_t rows, int64_t k) {
+    return static_cast<size_t>(rows * StepsOf(k) * kMatrixDepth) * sizeof(BF16);
+  }
+
+  static void PackRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
+                       int64_t tile_end, void* packed) {
+    for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
+      const RowTile part = SplitRows(rows, kMatrixRows, tile);
+      BF16* out = static_cast<BF16*>(packed) + part.begin * StepsOf(k) * kMatrixDepth;
+      for (int64_t step = 0; step < StepsOf(k); ++step) {
+        for (int64_t r = 0; r < part.count; ++r, out += kMatrixDepth) {
+          const float* from = x + (part.begin + r) * ldx + step * kMatrixDepth;
+          const int64_t count = k - step * kMatrixDepth;
+          T::Round(from, count < kMatrixDepth ? count : kMatrixDepth, out);
+        }
+      }
+    }
+  }
+
+  static void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+    const int64_t row_tiles = RowTileCount(args.rows, kMatrixRows);
+    RowPair shape;
+    for (int64_t tile = tile_begin; tile < tile_end; tile += 2) {
+      const bool two_columns = tile + 1 < tile_end;
+      Terms terms = AllTerms(args);
+      for (int64_t i = 0; i < row_tiles; i += 2) {
+        const RowPair rows = Rows(args.rows, i, row_tiles);
+        terms.SkipTo(rows.begin);
+        if (rows.first != shape.first || rows.second != shape.second) {
+          T::Configure(rows.first, rows.second);
+        }
+        shape = rows;
+        if (two_columns) {
+          RunColumns<2>(args, rows, tile, terms);
+        } else {
+          RunColumns<1>(args, rows, tile, terms);
+        }
+      }
+    }
+    if (shape.first > 0) T::Release();
+  }
+
+ private:
+  // Two row tiles that follow each other; the second may be empty.
+  struct RowPair {
+    int64_t begin = 0;
+    int64_t first = 0;
+    int64_t second = 0;
+  };
+
+  static RowPair Rows(int64_t rows, int64_t tile, int64_t row_tiles) {
+    const RowTile first = SplitRows(rows, kMatrixRows, tile);
+    const int64_t second = tile + 1 < row_tiles ? SplitRows(rows, kMatrixRows, tile + 1).count : 0;
+    return {first.begin, first.count, second};
+  }
+
+  template <int C>
+  LAMELLA_KERNEL_INLINE void RunColumns(const LinearArgs& args, const RowPair& rows, int64_t tile,
+                                        const Terms& terms) {
+    PrefetchTerms<BF16>(terms, rows.begin + rows.first + rows.second, tile, C);
+    if (rows.second == 0) {
+      Run<1, C>(args, rows, tile, terms);
+    } else {
+      Run<2, C>(args, rows, tile, terms);
+    }
+  }
+
+  template <int R, int C>
+  static void Run(const LinearArgs& args, const RowPair& rows, int64_t tile, const Terms& terms) {
+    const int64_t steps = StepsOf(args.k);
+    const BF16* packed_x = static_cast<const BF16*>(args.packed_x);
+    const BF16* packed_w = static_cast<const BF16*>(args.packed_w);
+    const int64_t x_rows[2] = {rows.begin, rows.begin + rows.first};
+    const int64_t x_step[2] = {rows.first * kMatrixDepth, rows.second * kMatrixDepth};
+    const BF16* x[R];
+    const BF16* w[C];
+    for (int r = 0; r < R; ++r) x[r] = packed_x + x_rows[r] * steps * kMatrixDepth;
+    for (int c = 0; c < C; ++c) w[c] = packed_w + (tile + c) * TileElements(args.k);
+    T::template Zero<R>();
+    for (int64_t step = 0; step < steps; ++step) {
+      T::template Step<R, C>(x, w);
+      for (int r = 0; r < R; ++r) x[r] += x_step[r];
+      for (int c = 0; c < C; ++c) w[c] += kStepElements;
+    }
+    Finish<0, 0>(args, rows.begin, rows.first, tile, terms);
+    if constexpr (C == 2) Finish<0, 1>(args, rows.begin, rows.first, tile + 1, terms);
+    if constexpr (R == 2) {
+      Terms later = terms;
+      later.SkipTo(x_rows[1]);
+      Finish<1, 0>(args, x_rows[1], rows.second, tile, later);
+      if constexpr (C == 2) Finish<1, 1>(args, x_rows[1], rows.second, tile + 1, later);
+    }
+  }
+
+  template <int r, int c>
+  LAMELLA_KERNEL_INLINE void Finish(const LinearArgs& args, int64_t row_begin, int64_t rows,
+                                    int64_t tile, const Terms& terms) {
+    const int64_t column = tile * kColumnTile;
+    const int64_t columns = args.n - column < kColumnTile ? args.n - column : kColumnTile;
+    float* y = args.y + row_begin * args.ldy + column;
+    if (args.lora_count == 0 && args.bias == nullptr && columns == kColumnTile) {
+      T::template Store<r, c>(y, args.ldy);
+      return;
+    }
+    SumRow sums[kMatrixRows];
+    T::template Store<r, c>(sums[0], kColumnTile);
+    if (args.bias != nullptr) {
+      float bias[kColumnTile] = {};
+      for (int64_t i = 0; i < columns; ++i) bias[i] = args.bias[column + i];
+      for (int64_t i = 0; i < rows; ++i) {
+        View::Store(sums[i], View::Add(View::Load(sums[i]), View::Load(bias)));
+      }
+    }
+    if (args.lora_count > 0) Expand<View, BF16>(terms, row_begin, rows, tile, sums);
+    for (int64_t i = 0; i < rows; ++i) {
+      View::StoreFirst(y + i * args.ldy, View::Load(sums[i]), columns);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace lamella::kernels
