@@ -55,11 +55,15 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     }
   }
 
+  // Every pair of row tiles passes over a block of column tiles while that stays in the cache.
   static void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
     const int64_t row_tiles = RowTileCount(args.rows, kMatrixRows);
+    const int64_t passes = CeilDiv(row_tiles, 2);
+    const int64_t tile_bytes = TileElements(args.k) * static_cast<int64_t>(sizeof(BF16));
+    const int64_t most = passes <= 2 ? 2 : BlockTiles(tile_bytes);
     RowPair shape;
-    for (int64_t tile = tile_begin; tile < tile_end; tile += 2) {
-      const bool two_columns = tile + 1 < tile_end;
+    for (int64_t block = tile_begin; block < tile_end; block += most) {
+      const int64_t end = block + most < tile_end ? block + most : tile_end;
       Terms terms = AllTerms(args);
       for (int64_t i = 0; i < row_tiles; i += 2) {
         const RowPair rows = Rows(args.rows, i, row_tiles);
@@ -68,17 +72,22 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
           T::Configure(rows.first, rows.second);
         }
         shape = rows;
-        if (two_columns) {
-          RunColumns<2>(args, rows, tile, terms);
-        } else {
-          RunColumns<1>(args, rows, tile, terms);
-        }
+        int64_t tile = block;
+        for (; tile + 2 <= end; tile += 2) RunColumns<2>(args, rows, tile, terms);
+        if (tile < end) RunColumns<1>(args, rows, tile, terms);
       }
     }
     if (shape.first > 0) T::Release();
   }
 
  private:
+  // A block and the activations of a pass fit into the second-level cache.
+  static int64_t BlockTiles(int64_t tile_bytes) {
+    constexpr int64_t kBlockBytes = int64_t{512} << 10;
+    const int64_t pairs = kBlockBytes / (2 * tile_bytes);
+    return 2 * (pairs < 1 ? 1 : pairs);
+  }
+
   // Two row tiles that follow each other; the second may be empty.
   struct RowPair {
     int64_t begin = 0;
