@@ -13,6 +13,7 @@
 
 #include "server/kernels/avx2_kernels.h"
 #include "server/kernels/avx2_tile.h"
+#include "server/kernels/prefetch.h"
 #include "server/kernels/row_tiles.h"
 
 namespace lamella::kernels::avx2 {
@@ -20,22 +21,6 @@ namespace {
 
 // Bytes of its own tile that a pass asks for ahead of itself, if it reads them first.
 constexpr int kAheadBytes = 1024;
-
-// The part of the next column tile that one row tile's pass asks for while it computes.
-struct Prefetch {
-  const char* next = nullptr;
-  int64_t stride = 0;
-
-  // `count` more addresses.
-  template <int count>
-  LAMELLA_KERNEL_MEMBER void Ask() {
-    LAMELLA_UNROLL
-    for (int i = 0; i < count; ++i) {
-      _mm_prefetch(next, _MM_HINT_T1);
-      next += stride;
-    }
-  }
-};
 
 // Bias, low-rank terms and the store of R rows of one column tile, whose sums over k are `sums`.
 template <typename T, int R>
@@ -90,8 +75,8 @@ void RunRowTile(const LinearArgs& args, const RowTile& rows, int64_t tile, Prefe
   }
 }
 
-// The column tile stays in the cache while every row tile passes over it, and the next one is
-// fetched meanwhile.
+// The column tile stays in the cache while every row tile passes over it and asks for its part of the
+// next one.
 template <typename W>
 void ManyRows(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
   const int64_t row_tiles = RowTileCount(args.rows, kMaxRows);

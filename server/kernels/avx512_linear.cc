@@ -6,6 +6,7 @@
 #include "server/kernels/avx512_view.h"
 #include "server/kernels/epilogue.h"
 #include "server/kernels/pair_layout.h"
+#include "server/kernels/prefetch.h"
 #include "server/kernels/row_tiles.h"
 
 namespace lamella::kernels::avx512 {
@@ -15,7 +16,7 @@ struct TileView : View {
   static constexpr int kMaxRows = kRowTile;
 };
 
-// Bytes of its own tile that a pass asks for ahead of itself.
+// Bytes of its own tile that a pass asks for ahead of itself, if it reads them first.
 constexpr int kAheadBytes = 2048;
 
 // Column tiles beside each other: enough chains to hide 4 cycles of latency on 2 units, and no more
@@ -42,26 +43,33 @@ LAMELLA_KERNEL_INLINE void MultiplyAdd(const float* x, const __m512 (&w)[C], Til
   }
 }
 
-template <int R, int C>
-LAMELLA_KERNEL_INLINE void Accumulate(const float* x, const float* w, int64_t k, Tile<R, C>& acc) {
+// With kAlone a pass is the only one over its columns; else it asks for others' meanwhile.
+template <int R, int C, bool kAlone>
+LAMELLA_KERNEL_INLINE void Accumulate(const float* x, const float* w, int64_t k, Prefetch* prefetch,
+                                      Tile<R, C>& acc) {
   for (int64_t i = 0; i < k; ++i) {
+    if constexpr (!kAlone) prefetch->Ask<1>();
     __m512 columns[C];
     LAMELLA_UNROLL
     for (int c = 0; c < C; ++c) {
       const float* at = w + c * k * kColumnTile + i * kColumnTile;
       columns[c] = _mm512_loadu_ps(at);
-      __builtin_prefetch(reinterpret_cast<const char*>(at) + kAheadBytes, 0, 3);
+      if constexpr (kAlone) {
+        __builtin_prefetch(reinterpret_cast<const char*>(at) + kAheadBytes, 0, 3);
+      }
     }
     MultiplyAdd<R, C>(x + i * R, columns, acc);
   }
 }
 
-template <int R, int C>
-LAMELLA_KERNEL_INLINE void Accumulate(const float* x, const BF16* w, int64_t k, Tile<R, C>& acc) {
+template <int R, int C, bool kAlone>
+LAMELLA_KERNEL_INLINE void Accumulate(const float* x, const BF16* w, int64_t k, Prefetch* prefetch,
+                                      Tile<R, C>& acc) {
   const int64_t stride = TileElements(k, BF16());
   const __m512i mask = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u));
   int64_t i = 0;
   for (; i + 2 <= k; i += 2) {
+    if constexpr (!kAlone) prefetch->Ask<1>();
     __m512i pairs[C];
     __m512 columns[C];
     LAMELLA_UNROLL
@@ -69,7 +77,9 @@ LAMELLA_KERNEL_INLINE void Accumulate(const float* x, const BF16* w, int64_t k, 
       const BF16* at = w + c * stride + i * kColumnTile;
       pairs[c] = _mm512_loadu_si512(at);
       columns[c] = _mm512_castsi512_ps(_mm512_slli_epi32(pairs[c], 16));
-      __builtin_prefetch(reinterpret_cast<const char*>(at) + kAheadBytes, 0, 3);
+      if constexpr (kAlone) {
+        __builtin_prefetch(reinterpret_cast<const char*>(at) + kAheadBytes, 0, 3);
+      }
     }
     MultiplyAdd<R, C>(x + i * R, columns, acc);
     LAMELLA_UNROLL
@@ -112,8 +122,9 @@ LAMELLA_KERNEL_INLINE void FinishRows(const LinearArgs& args, int64_t row_begin,
   for (int r = 0; r < R; ++r) View::StoreFirst(y + r * args.ldy, rows[r], columns);
 }
 
-template <typename T, int R, int C>
-void RunTiles(const LinearArgs& args, int64_t row_begin, int64_t tile, const Terms& terms) {
+template <typename T, int R, int C, bool kAlone>
+void RunTiles(const LinearArgs& args, int64_t row_begin, int64_t tile, const Terms& terms,
+              Prefetch* prefetch) {
   PrefetchTerms<T>(terms, row_begin + R, tile, C);
   const T* w = static_cast<const T*>(args.packed_w) + tile * TileElements(args.k, T());
   const float* x = static_cast<const float*>(args.packed_x) + row_begin * args.k;
@@ -123,7 +134,7 @@ void RunTiles(const LinearArgs& args, int64_t row_begin, int64_t tile, const Ter
     LAMELLA_UNROLL
     for (int c = 0; c < C; ++c) acc.at[r][c] = _mm512_setzero_ps();
   }
-  Accumulate(x, w, args.k, acc);
+  Accumulate<R, C, kAlone>(x, w, args.k, prefetch, acc);
   LAMELLA_UNROLL
   for (int c = 0; c < C; ++c) {
     __m512 rows[R];
@@ -133,17 +144,32 @@ void RunTiles(const LinearArgs& args, int64_t row_begin, int64_t tile, const Ter
   }
 }
 
-// Picks the instance for `rows` rows of `columns` column tiles: as many as ColumnsFor says, or one.
-template <typename T, int R = kRowTile>
-void RunRows(const LinearArgs& args, RowTile rows, int64_t tile, int columns, const Terms& terms) {
+// Picks the instance for `rows` rows of column tiles [tile, end).
+template <typename T, bool kAlone, int R = kRowTile>
+void RunRows(const LinearArgs& args, RowTile rows, int64_t tile, int64_t end, const Terms& terms,
+             Prefetch* prefetch) {
   if constexpr (R > 1) {
-    if (rows.count < R) return RunRows<T, R - 1>(args, rows, tile, columns, terms);
+    if (rows.count < R) {
+      return RunRows<T, kAlone, R - 1>(args, rows, tile, end, terms, prefetch);
+    }
   }
-  int c = 0;
-  for (; c + ColumnsFor(R) <= columns; c += ColumnsFor(R)) {
-    RunTiles<T, R, ColumnsFor(R)>(args, rows.begin, tile + c, terms);
+  constexpr int C = ColumnsFor(R);
+  for (; tile + C <= end; tile += C) {
+    RunTiles<T, R, C, kAlone>(args, rows.begin, tile, terms, prefetch);
   }
-  for (; c < columns; ++c) RunTiles<T, R, 1>(args, rows.begin, tile + c, terms);
+  for (; tile < end; ++tile) RunTiles<T, R, 1, kAlone>(args, rows.begin, tile, terms, prefetch);
+}
+
+// Column tiles that every row tile passes over while they stay in the cache. One instance's columns
+// do while all activations do too; more are better when activations come from further away each time.
+template <typename T>
+int64_t BlockTiles(const LinearArgs& args, int64_t row_tiles) {
+  constexpr int64_t kNearBytes = int64_t{512} << 10;
+  const auto columns =
+      static_cast<int64_t>(ColumnsFor(static_cast<int>(CeilDiv(args.rows, row_tiles))));
+  if (static_cast<int64_t>(PackedRowsBytes(args.rows, args.k)) <= kNearBytes) return columns;
+  const auto bytes = TileElements(args.k, T()) * static_cast<int64_t>(sizeof(T)) * columns;
+  return bytes < kNearBytes ? kNearBytes / bytes * columns : columns;
 }
 
 }  // namespace
@@ -163,19 +189,29 @@ void PackRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile
   }
 }
 
-// Every row tile passes over the columns of one instance while those stay in the cache.
+// Every row tile but an only one asks for its part of the next block.
 template <typename T>
 void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
   if (args.rows == 0) return;
   const int64_t row_tiles = RowTileCount(args.rows, kRowTile);
-  const int64_t step = ColumnsFor(static_cast<int>(SplitRows(args.rows, kRowTile, 0).count));
-  for (int64_t tile = tile_begin; tile < tile_end; tile += step) {
-    const int columns = static_cast<int>(tile + step <= tile_end ? step : tile_end - tile);
+  if (row_tiles == 1) {
+    return RunRows<T, true>(args, {0, args.rows}, tile_begin, tile_end, AllTerms(args), nullptr);
+  }
+  const int64_t most = BlockTiles<T>(args, row_tiles);
+  const int64_t tile_bytes = TileElements(args.k, T()) * static_cast<int64_t>(sizeof(T));
+  for (int64_t tile = tile_begin; tile < tile_end; tile += most) {
+    const int64_t end = tile + most < tile_end ? tile + most : tile_end;
+    const char* const next = static_cast<const char*>(args.packed_w) + end * tile_bytes;
+    const int64_t next_tiles = end + most < tile_end ? most : tile_end - end;
+    const int64_t part_bytes = CeilDiv(next_tiles * tile_bytes, row_tiles);
     Terms terms = AllTerms(args);
     for (int64_t i = 0; i < row_tiles; ++i) {
       const RowTile rows = SplitRows(args.rows, kRowTile, i);
       terms.SkipTo(rows.begin);
-      RunRows<T>(args, rows, tile, columns, terms);
+      const int64_t turns =
+          CeilDiv(end - tile, ColumnsFor(static_cast<int>(rows.count))) * args.k / 2;
+      Prefetch prefetch = {next + i * part_bytes, CeilDiv(part_bytes, turns + 1)};
+      RunRows<T, false>(args, rows, tile, end, terms, &prefetch);
     }
   }
 }
