@@ -110,8 +110,9 @@ ABSL_FLAG(
     lamella::BaseQuantOption, base_quant, ServerConfig().model.base_quant,
     "The base's weights in memory: none (in --dtype), int8 or int4 with scales per group; adapters "
     "stay in --dtype.");
-ABSL_FLAG(lamella::IsaOption, isa, ServerConfig().model.isa,
-          "Kernels: auto (the best of this processor), reference, avx2 or avx512_bf16.");
+ABSL_FLAG(
+    lamella::IsaOption, isa, ServerConfig().model.isa,
+    "Kernels: auto (the fastest of this processor), reference, avx2, avx512, avx512_bf16 or amx.");
 ABSL_FLAG(int32_t, threads, ServerConfig().model.threads, "Compute threads; 0: one for each core.");
 ABSL_FLAG(lamella::Bytes, kv_cache_bytes, {ServerConfig().model.kv_cache_bytes},
           "Memory for the keys and values of all sequences.");

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <bit>
 #include <chrono>
 #include <cstdlib>
 #include <memory>
@@ -41,13 +42,36 @@ struct Probe {
 
 constexpr int kChains = 12;  // more than latency times issue width on every processor so far
 
+// Numbers of full mantissas, as activations and weights have. A processor may run twice as fast on
+// zeros: its clock follows the power that its multipliers draw.
+float Number(int i) {
+  const uint32_t random = static_cast<uint32_t>(i + 1) * 2654435761u;
+  return std::bit_cast<float>(uint32_t{0x3f000000} | (random & 0x80000000) |
+                              (random >> 8 & 0x7fffff));
+}
+
+// Two of bfloat16.
+float NumberPair(int i) {
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(Number(i)) & 0xffff0000) |
+                              std::bit_cast<uint32_t>(Number(i + 1000)) >> 16);
+}
+
+template <size_t count>
+std::array<float, count> Numbers(float (*number)(int), int first) {
+  std::array<float, count> values{};
+  for (size_t i = 0; i < count; ++i) values[i] = number(first + static_cast<int>(i));
+  return values;
+}
+
 #if defined(__x86_64__)
 
 [[gnu::target("avx2,fma")]] float RunAvx2(int64_t count) {
   __m256 sums[kChains];
   for (int i = 0; i < kChains; ++i) sums[i] = _mm256_set1_ps(static_cast<float>(i));
-  const __m256 a = _mm256_set1_ps(0.5F);
-  const __m256 b = _mm256_set1_ps(1.0F);
+  const std::array<float, 8> factors = Numbers<8>(Number, 0);
+  const std::array<float, 8> terms = Numbers<8>(Number, 8);
+  const __m256 a = _mm256_loadu_ps(factors.data());
+  const __m256 b = _mm256_loadu_ps(terms.data());
   for (int64_t round = 0; round < count; ++round) {
 #pragma GCC unroll 12
     for (int i = 0; i < kChains; ++i) sums[i] = _mm256_fmadd_ps(sums[i], a, b);
@@ -59,7 +83,8 @@ constexpr int kChains = 12;  // more than latency times issue width on every pro
 [[gnu::target("avx512f,avx512bw,avx512vl,avx512bf16")]] float RunBf16Dot(int64_t count) {
   __m512 sums[kChains];
   for (int i = 0; i < kChains; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
-  const __m512i a = _mm512_set1_epi32(0x3f003f00);
+  const std::array<float, 16> pairs = Numbers<16>(NumberPair, 0);
+  const __m512i a = _mm512_loadu_si512(pairs.data());
   for (int64_t round = 0; round < count; ++round) {
 #pragma GCC unroll 12
     for (int i = 0; i < kChains; ++i) {
@@ -73,8 +98,10 @@ constexpr int kChains = 12;  // more than latency times issue width on every pro
 [[gnu::target("avx512f")]] float RunAvx512(int64_t count) {
   __m512 sums[kChains];
   for (int i = 0; i < kChains; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
-  const __m512 a = _mm512_set1_ps(0.5F);
-  const __m512 b = _mm512_set1_ps(1.0F);
+  const std::array<float, 16> factors = Numbers<16>(Number, 0);
+  const std::array<float, 16> terms = Numbers<16>(Number, 16);
+  const __m512 a = _mm512_loadu_ps(factors.data());
+  const __m512 b = _mm512_loadu_ps(terms.data());
   for (int64_t round = 0; round < count; ++round) {
 #pragma GCC unroll 12
     for (int i = 0; i < kChains; ++i) sums[i] = _mm512_fmadd_ps(sums[i], a, b);
@@ -85,8 +112,8 @@ constexpr int kChains = 12;  // more than latency times issue width on every pro
 
 constexpr int kTiles = 4;
 
-// Products of zeros: the tile unit takes the same time for any values. The configuration is what
-// ldtilecfg reads: palette 1, then 64 bytes and 16 rows for each of 8 tiles.
+// The configuration is what ldtilecfg reads: palette 1, then 64 bytes and 16 rows for each of 8
+// tiles.
 [[gnu::target("amx-tile,amx-bf16")]] float RunMatrixTiles(int64_t count) {
   alignas(64) struct {
     uint8_t head[16] = {1};
@@ -94,6 +121,13 @@ constexpr int kTiles = 4;
     uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
   } config;
   asm volatile("ldtilecfg %0" : : "m"(config));
+  constexpr int kRowBytes = 64;
+  constexpr size_t kPairs = 256;
+  static const std::array<float, 2 * kPairs> pairs = Numbers<2 * kPairs>(NumberPair, 0);
+  _tile_loadd(4, pairs.data(), kRowBytes);
+  _tile_loadd(5, pairs.data() + kPairs, kRowBytes);
+  _tile_loadd(6, pairs.data() + kPairs, kRowBytes);
+  _tile_loadd(7, pairs.data(), kRowBytes);
   for (int64_t round = 0; round < count; ++round) {
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);
