@@ -4,7 +4,6 @@
 #include <atomic>
 #include <filesystem>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -100,8 +99,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const WeightSource& sou
 absl::StatusOr<std::unique_ptr<CpuExecutor>> MakeExecutor(const WeightSource& source,
                                                           const ServerConfig& config) {
   CpuExecutorOptions options;
-  const int32_t cores = static_cast<int32_t>(std::max(1U, std::thread::hardware_concurrency()));
-  options.threads = config.model.threads == 0 ? std::min(cores, 256) : config.model.threads;
+  options.threads = config.model.threads;
   options.isa = IsaOf(config.model.isa);
   options.dtype = WeightTypeOf(config.model.dtype);
   options.base_quant = QuantizationOf(config.model.base_quant);
@@ -239,6 +237,7 @@ void Server::Rooms::LogReady(const ServerConfig& config, const ModelFacts& facts
                     {"model", facts.name},
                     {"isa", facts.isa},
                     {"dtype", facts.dtype},
+                    {"threads", config.model.threads},
                     {"adapters", counts.usable},
                     {"refused", counts.refused},
                     {"context_tokens", facts.context_tokens},
@@ -246,7 +245,9 @@ void Server::Rooms::LogReady(const ServerConfig& config, const ModelFacts& facts
                     {"seconds", absl::ToDoubleSeconds(clock.Now() - begin)}});
 }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& wanted) {
+  ServerConfig config = wanted;
+  RETURN_IF_ERROR(config.FitTo(ReadMachineLimits()));
   auto rooms = std::make_unique<Rooms>();
   const absl::Time begin = rooms->clock.Now();
   ModelFacts facts;

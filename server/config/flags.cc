@@ -113,16 +113,20 @@ ABSL_FLAG(
 ABSL_FLAG(
     lamella::IsaOption, isa, ServerConfig().model.isa,
     "Kernels: auto (the fastest of this processor), reference, avx2, avx512, avx512_bf16 or amx.");
-ABSL_FLAG(int32_t, threads, ServerConfig().model.threads, "Compute threads; 0: one for each core.");
+ABSL_FLAG(int32_t, threads, ServerConfig().model.threads,
+          "Compute threads; 0: one for each processor that the process may use.");
 ABSL_FLAG(lamella::Bytes, kv_cache_bytes, {ServerConfig().model.kv_cache_bytes},
-          "Memory for the keys and values of all sequences.");
+          "Memory for the keys and values of all sequences; 0: 512 MiB, or a quarter of what the "
+          "process may use, if that is less.");
 ABSL_FLAG(std::string, adapters_dir, "",
           "Folder with one PEFT adapter in each sub-folder, read once at the start.");
 ABSL_FLAG(std::string, adapters_store, "",
           "Folder of the adapter store, made if missing; adapters are uploaded to the admin "
           "listener. Without it and --adapters-dir: the base only.");
-ABSL_FLAG(lamella::Bytes, adapter_cache_bytes, {ServerConfig().adapters.cache_bytes},
-          "Memory for adapters; the least recently used ones make room.");
+ABSL_FLAG(
+    lamella::Bytes, adapter_cache_bytes, {ServerConfig().adapters.cache_bytes},
+    "Memory for adapters; the least recently used ones make room. 0: 256 MiB, or an eighth of what "
+    "the process may use, if that is less.");
 ABSL_FLAG(absl::Duration, adapter_load_slice, ServerConfig().adapters.load_slice,
           "While requests run, a load of an adapter works for so long at a time and then rests for "
           "9 times as long, less if more loads are wanted; 0s: without rests.");

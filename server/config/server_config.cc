@@ -76,8 +76,10 @@ bool IsLoopback(std::string_view host) {
 absl::Status ServerConfig::Validate() const {
   if (model.path.empty()) return BadFlag("model", "is required: a .gguf file or a model folder");
   RETURN_IF_ERROR(CheckRange("threads", model.threads, 0, kMaxThreads));
-  RETURN_IF_ERROR(CheckRange("kv-cache-bytes", model.kv_cache_bytes, 1 << 20, kMaxBytes));
-  RETURN_IF_ERROR(CheckRange("adapter-cache-bytes", adapters.cache_bytes, 1, kMaxBytes));
+  if (model.kv_cache_bytes != 0) {
+    RETURN_IF_ERROR(CheckRange("kv-cache-bytes", model.kv_cache_bytes, 1 << 20, kMaxBytes));
+  }
+  RETURN_IF_ERROR(CheckRange("adapter-cache-bytes", adapters.cache_bytes, 0, kMaxBytes));
   if (adapters.load_slice < absl::ZeroDuration() || adapters.load_slice > absl::Seconds(1)) {
     return BadFlag("adapter-load-slice", absl::StrCat("must be in [0s, 1s], got ",
                                                       absl::FormatDuration(adapters.load_slice)));
@@ -122,6 +124,23 @@ absl::Status ServerConfig::Validate() const {
                    absl::StrCat("must be in [0s, 24h], got ", absl::FormatDuration(drain_grace)));
   }
   return absl::OkStatus();
+}
+
+absl::Status ServerConfig::FitTo(const MachineLimits& machine) {
+  constexpr int64_t kUsualKvBytes = int64_t{512} << 20;
+  constexpr int64_t kUsualAdapterBytes = int64_t{256} << 20;
+  if (model.threads == 0) model.threads = std::min(machine.processors, kMaxThreads);
+  if (model.kv_cache_bytes == 0) {
+    model.kv_cache_bytes = std::min(kUsualKvBytes, machine.memory_bytes / 4);
+  }
+  if (adapters.cache_bytes == 0) {
+    adapters.cache_bytes = std::min(kUsualAdapterBytes, machine.memory_bytes / 8);
+  }
+  if (model.kv_cache_bytes + adapters.cache_bytes <= machine.memory_bytes) return absl::OkStatus();
+  return BadFlag("kv-cache-bytes",
+                 absl::StrCat("with --adapter-cache-bytes must be at most the ",
+                              machine.memory_bytes, " bytes that this process may use, got ",
+                              model.kv_cache_bytes, " and ", adapters.cache_bytes));
 }
 
 }  // namespace lamella
