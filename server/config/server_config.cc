@@ -19,6 +19,8 @@ constexpr int64_t kMaxBytes = int64_t{1} << 46;
 constexpr int32_t kMaxRowsPerStep = 1 << 16;
 constexpr int32_t kMaxSequences = 1 << 12;
 constexpr int32_t kMaxQueuedRequests = 1 << 20;
+constexpr int32_t kMaxMetricNames = 1024;
+constexpr int64_t kMinLedgerBytes = 4 << 10;
 constexpr int64_t kMaxTokens = int64_t{1} << 50;
 
 absl::Status BadFlag(std::string_view flag, const std::string& complaint) {
@@ -73,6 +75,17 @@ bool IsLoopback(std::string_view host) {
   return host == "localhost" || host == "::1" || IsDottedLoopback(host);
 }
 
+static absl::Status CheckTelemetry(const TelemetryOptions& telemetry) {
+  RETURN_IF_ERROR(CheckRange("metrics-tenants", telemetry.metrics_tenants, 0, kMaxMetricNames));
+  RETURN_IF_ERROR(CheckRange("metrics-adapters", telemetry.metrics_adapters, 0, kMaxMetricNames));
+  RETURN_IF_ERROR(
+      CheckRange("usage-ledger-bytes", telemetry.usage_ledger_bytes, kMinLedgerBytes, kMaxBytes));
+  if (telemetry.otlp_endpoint.empty()) return absl::OkStatus();
+  HostPort parsed;
+  const absl::Status status = ParseHostPort(telemetry.otlp_endpoint, &parsed);
+  return status.ok() ? status : BadFlag("otlp-endpoint", std::string(status.message()));
+}
+
 absl::Status ServerConfig::Validate() const {
   if (model.path.empty()) return BadFlag("model", "is required: a .gguf file or a model folder");
   RETURN_IF_ERROR(CheckRange("threads", model.threads, 0, kMaxThreads));
@@ -123,7 +136,7 @@ absl::Status ServerConfig::Validate() const {
     return BadFlag("drain-grace",
                    absl::StrCat("must be in [0s, 24h], got ", absl::FormatDuration(drain_grace)));
   }
-  return absl::OkStatus();
+  return CheckTelemetry(telemetry);
 }
 
 absl::Status ServerConfig::FitTo(const MachineLimits& machine) {

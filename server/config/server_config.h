@@ -58,6 +58,16 @@ struct ListenOptions {
   std::string credentials_path;        // who may call; empty: everyone, everything
 };
 
+struct TelemetryOptions {
+  int32_t metrics_tenants = 64;    // with series of their own; the others are `other`
+  int32_t metrics_adapters = 128;  // the same
+  bool vllm_metrics = true;        // also under vLLM's names
+  bool request_log = true;         // one line for each request that ended or was refused
+  std::string usage_ledger_path;  // one JSON line for each accepted request that ended; empty: none
+  int64_t usage_ledger_bytes = int64_t{64} << 20;  // size at which it is begun anew
+  std::string otlp_endpoint;                       // HOST:PORT of a collector; empty: no spans
+};
+
 struct ServerConfig {
   ModelOptions model;
   AdapterOptions adapters;
@@ -65,6 +75,7 @@ struct ServerConfig {
   ListenOptions listen;
   absl::Duration drain_grace = absl::Seconds(30);  // for running requests after SIGTERM
   LogFormatOption log_format = LogFormatOption::kText;
+  TelemetryOptions telemetry;
 
   // INVALID_ARGUMENT (INVALID_FLAG) naming the flag, the limit and the value. Touches no file.
   absl::Status Validate() const;
