@@ -12,16 +12,11 @@ source scripts/common.sh
 folder=${1:-$(mktemp -d)}
 [ "$(id -u)" -eq 0 ] || { echo "image_root: needs root for chroot" >&2; exit 2; }
 command -v debootstrap >/dev/null || { echo "image_root: needs the package debootstrap" >&2; exit 2; }
+# What is mounted here is nobody else's, and gone with this process.
+[ -n "${LAMELLA_OWN_MOUNTS:-}" ] || exec env LAMELLA_OWN_MOUNTS=1 unshare --mount --propagation private "$0" "$folder"
 commit=$(git rev-parse --short=12 HEAD)
 model=$(scripts/setup.sh --model smollm2)
-mounted=()
-unmount() {
-  local i
-  for ((i = ${#mounted[@]} - 1; i >= 0; i--)); do umount "${mounted[i]}" || true; done
-  mounted=()
-}
-trap unmount EXIT
-bind() { mkdir -p "$2" && mount --bind "$1" "$2" && mounted+=("$2"); }
+bind() { mkdir -p "$2" && mount --bind "$1" "$2"; }
 
 # in_root ROOT COMMAND...: as a RUN of the Dockerfile, over this machine's network.
 in_root() {
@@ -31,6 +26,8 @@ in_root() {
     ${https_proxy:+https_proxy="$https_proxy"} ${http_proxy:+http_proxy="$http_proxy"} "$@"
 }
 
+# rm below must never reach into something that another run left mounted.
+! grep -qF " $folder/" /proc/mounts || { echo "image_root: something is mounted beneath $folder" >&2; exit 2; }
 [ -x "$folder/base/bin/bash" ] || debootstrap --variant=minbase --include=ca-certificates bookworm "$folder/base" >&2
 for stage in build runtime; do
   rm -rf "${folder:?}/$stage"
@@ -55,7 +52,6 @@ in_root "$folder/runtime" /tmp/lamella/runtime.sh >&2
 rm -r "$folder/runtime/tmp/lamella"
 cp -a "$folder/build/opt/lamella" "$folder/runtime/opt/lamella"
 in_root "$folder/runtime" /opt/lamella/share/sbom.sh /opt/lamella
-unmount
 
 missing=$(in_root "$folder/runtime" sh -c 'ldd /opt/lamella/bin/* /opt/lamella/deps/torch/lib/*.so' | grep -c 'not found' || true)
 in_root "$folder/runtime" /opt/lamella/bin/lamella-server --version | grep -q "commit $commit" || { echo "image_root: --version lacks $commit" >&2; exit 1; }
@@ -70,10 +66,11 @@ bind /dev "$folder/root/dev"
 mkdir -p "$folder/state" && chown 65532:65532 "$folder/state"
 bind "$folder/state" "$folder/root/var/lib/lamella"
 bind "$(dirname "$model")" "$folder/root/mnt"
-run_as_user() { chroot --userspec=65532:65532 "$folder/root" /usr/bin/env -i PATH=/opt/lamella/bin:/usr/bin:/bin "$@"; }
-run_as_user sh -c ': >/opt/lamella/bin/x' 2>/dev/null && { echo "image_root: the root is writable" >&2; exit 1; }
+as_user=(chroot --userspec=65532:65532 "$folder/root" /usr/bin/env -i PATH=/opt/lamella/bin:/usr/bin:/bin)
+"${as_user[@]}" sh -c ': >/opt/lamella/bin/x' 2>/dev/null && { echo "image_root: the root is writable" >&2; exit 1; }
 log=$folder/server.log
-run_as_user lamella-server --model="/mnt/$(basename "$model")" --adapters-store=/var/lib/lamella/store --listen=127.0.0.1:0 \
+: >"$log"
+"${as_user[@]}" lamella-server --model="/mnt/$(basename "$model")" --adapters-store=/var/lib/lamella/store --listen=127.0.0.1:0 \
   --admin-listen=127.0.0.1:0 --metrics-listen= >"$log" 2>&1 &
 server=$!
 until grep -q ' ready ' "$log"; do
@@ -81,11 +78,11 @@ until grep -q ' ready ' "$log"; do
   sleep 0.2
 done
 address=$(sed -n 's/.* ready .*address=\([^ ]*\).*/\1/p' "$log")
-answer=$(run_as_user lamella generate --server "$address" --max-tokens 4 "The capital of France is")
+answer=$("${as_user[@]}" lamella generate --server "$address" --max-tokens 4 "The capital of France is")
 kill -TERM "$server"
 status=0
 wait "$server" || status=$?
 echo "answer: $answer" >&2
 [ -n "$answer" ] || status=1
-echo "missing_libraries=$missing sbom_packages=$packages exit_status=$status image_megabytes=$(du -sm "$folder/runtime" | cut -f1)"
+echo "missing_libraries=$missing sbom_packages=$packages exit_status=$status image_megabytes=$(du -smx "$folder/runtime" | cut -f1)"
 [ "$missing" -eq 0 ] && [ "$status" -eq 0 ]

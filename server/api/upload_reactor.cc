@@ -29,12 +29,6 @@ grpc::ByteBuffer ToWire(v1::UploadResult result) {
   return SerializeMessage(response);
 }
 
-// For the metrics.
-const char* LabelOf(const v1::UploadResult& result) {
-  if (result.validate_only()) return "validated";
-  return result.created() ? "created" : "deduplicated";
-}
-
 absl::Status Cancelled() {
   return MakeError(absl::StatusCode::kCancelled, reasons::kCancelled, "", "the call was cancelled");
 }
@@ -231,13 +225,11 @@ void UploadReactor::FinishSession() {
   // A caller that went away ends its stream as one does that is done; only this tells them apart.
   if (context_->IsCancelled()) return End(Cancelled());
   auto result = session_->Finish();
-  if (!result.ok()) return End(result.status());
-  const char* const label = LabelOf(*result);
-  {
+  if (result.ok()) {
     MutexLock lock(&mutex_);
     result_ = ToWire(*std::move(result));
   }
-  End(absl::OkStatus(), label);
+  End(result.status());
 }
 
 void UploadReactor::Report() {
@@ -250,9 +242,7 @@ void UploadReactor::Report() {
   progress_ = ToWire(progress);
 }
 
-void UploadReactor::End(const absl::Status& status, const char* result) {
-  deps_.metrics->uploads.WithReason(status.ok() ? result : ReasonLabel(status)).Increment();
-  deps_.metrics->upload_bytes.Increment(static_cast<double>(session_->progress().bytes()));
+void UploadReactor::End(const absl::Status& status) {
   session_.reset();
   slot_ = UploadSlots::Slot();
   MutexLock lock(&mutex_);

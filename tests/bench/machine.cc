@@ -5,8 +5,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
-
-#include "common/base/machine_limits.h"
+#include <thread>
 
 namespace lamella::bench {
 
@@ -18,7 +17,7 @@ std::string ProcessorName() {
   return "unknown";
 }
 
-int32_t ProcessorCount() { return ReadMachineLimits().processors; }
+int32_t ProcessorCount() { return static_cast<int32_t>(std::thread::hardware_concurrency()); }
 
 std::string CommitName() {
   const std::unique_ptr<FILE, int (*)(FILE*)> pipe(

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 import grpc
-from lamella import client as lamella_client
+from lamella import LamellaError
 from lamella.v1 import generation_pb2 as pb
 from lamella.v1 import generation_pb2_grpc
 
@@ -171,7 +171,7 @@ class EdgeCases:
             try:
                 call_health(self.channel)
             except grpc.RpcError as error:
-                refusals.append(lamella_client.LamellaError(error))
+                refusals.append(LamellaError(error))
         self.assertGreater(len(refusals), 0)
         for refusal in refusals:
             self.assertEqual((refusal.code, refusal.reason, refusal.retry_after),
@@ -183,7 +183,7 @@ class EdgeCases:
         self.server.wait()
         with self.assertRaises(grpc.RpcError) as caught:
             call_health(self.channel)
-        error = lamella_client.LamellaError(caught.exception)
+        error = LamellaError(caught.exception)
         self.assertEqual((error.code, error.reason, error.retry_after),
                          (grpc.StatusCode.UNAVAILABLE, "EDGE_UNAVAILABLE", 1.0), error)
 
@@ -198,7 +198,7 @@ class EdgeCases:
             self.assertEqual(call_health(administrator), SERVING)
             with self.assertRaises(grpc.RpcError) as caught:
                 administrator.unary_unary("/lamella.v1.AdapterAdminService/ListAdapters")(b"\xff", timeout=60)
-            self.assertEqual(lamella_client.LamellaError(caught.exception).reason, "MALFORMED_REQUEST")
+            self.assertEqual(LamellaError(caught.exception).reason, "MALFORMED_REQUEST")
 
 
 class HaproxyTest(EdgeCases, unittest.TestCase):

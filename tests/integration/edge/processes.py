@@ -203,11 +203,12 @@ class Edge(Process):
         port = self.admin_port if administration else self.port
         return grpc.secure_channel(f"127.0.0.1:{port}", credentials, options=[("grpc.use_local_subchannel_pool", 1), *options])
 
-    def connect_tls(self) -> ssl.SSLSocket:
-        """A bare connection that speaks HTTP/2."""
+    def connect_tls(self, source: str = "127.0.0.1") -> ssl.SSLSocket:
+        """A bare connection that speaks HTTP/2, from an address of this machine."""
         context = ssl.create_default_context(cafile=str(self.certificate))
         context.set_alpn_protocols(["h2"])
-        return context.wrap_socket(socket.create_connection(("127.0.0.1", self.port), timeout=30), server_hostname="127.0.0.1")
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=30, source_address=(source, 0))
+        return context.wrap_socket(plain, server_hostname="127.0.0.1")
 
     def rss_bytes(self) -> int:
         """Resident memory of the proxy, its workers included."""

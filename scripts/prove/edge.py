@@ -1,0 +1,112 @@
+"""The figures that the edge promises: who may call, what a hostile or a busy network does to the server, what operators get.
+Run through scripts/prove.sh edge. --soak-minutes=120 is the long soak; 10 without it.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import edge_live as live
+import edge_soak
+import report
+from report import Row
+
+TARGETS = [*live.TARGETS, "lamella-load", "server_api_tests"]
+SOAK_MINUTES = 10.0
+QUICK_SOAK_MINUTES = 0.5
+
+
+def build(_quick):
+    """Builds what the rows need, and fetches the proxies and checkers."""
+    report.build("release", *TARGETS)
+    done = subprocess.run(["scripts/setup.sh", "--tools"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print(f"edge: no tools, their rows are not run: {done.stderr[-300:]}", file=sys.stderr)
+    return []
+
+
+def tests(binary, name):
+    """(cases that ran, cases that failed) of the gtest cases whose full names match."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([live.BIN / binary, f"--gtest_filter={name}", f"--gtest_output=json:{folder}/out.json"], capture_output=True,
+                       check=False)
+        with open(f"{folder}/out.json", encoding="utf-8") as file:
+            told = json.load(file)
+    return told["tests"], told["failures"] + told.get("errors", 0)
+
+
+def authorization(_quick):
+    """Every method of every listener, from the descriptors."""
+    ran, failed = tests("server_api_tests", "AuthorizationTest.*")
+    rows = [Row.judge("methods without an authorization decision, all listeners, from descriptors", "0",
+                      f"{failed} of {ran} cases failed", ran > 0 and failed == 0)]
+    return rows + [Row.not_run("foreign adapter by name, version, list, watch, usage, metrics, error text", "0 observable",
+                               "no matrix of two tenants x every method in this revision")]
+
+
+def rotation(_quick):
+    return [Row.not_run("certificate and credential rotation under load", "0 failed calls", "this revision has no TLS and reads credentials once")]
+
+
+def scrape(_quick):
+    return [Row.not_run("metrics scrape with 10,000 adapters", "<= 50 ms, <= 1 MB, label sets bounded",
+                        "no metric of this revision carries an adapter")]
+
+
+def metadata(quick):
+    return live.metadata(quick)
+
+
+def abuse(quick):
+    return live.abuse_rows(quick)
+
+
+def soak(quick):
+    return edge_soak.soak(QUICK_SOAK_MINUTES if quick else SOAK_MINUTES)
+
+
+def drain(quick):
+    return live.drain(quick)
+
+
+def refusals(quick):
+    return live.refusals(quick)
+
+
+def deployment(_quick):
+    """Manifests, rules, dashboards, edge profiles: by the programs that read them."""
+    figure, goal = "promtool, manifests, proxy profiles: scripts/check_deploy.sh", "green"
+    if not os.path.exists(".deps/tools/bin/promtool"):
+        return [Row.not_run(figure, goal, "its tools are not there: scripts/setup.sh --tools")]
+    done = subprocess.run(["scripts/check_deploy.sh"], capture_output=True, text=True, check=False)
+    overlays = len(re.findall(r"manifests: \d+ resources", done.stdout))
+    last = (done.stdout + done.stderr).strip().splitlines()[-1]
+    return [Row.judge(figure, goal, f"{overlays} overlays, 3 profiles; {last}", done.returncode == 0)]
+
+
+def image(quick):
+    """The Dockerfile's steps in fresh roots."""
+    figure, goal = "the image's steps in fresh Debian roots: missing libraries, an answer as user 65532 on a read-only root", "0, exit status 0"
+    if quick:
+        return [Row.not_run(figure, goal, "takes minutes: run without --quick")]
+    if os.geteuid() != 0 or not shutil.which("debootstrap"):
+        return [Row.not_run(figure, goal, "needs root and debootstrap")]
+    status, n = report.counted("scripts/prove/image_root.sh")
+    return [Row.judge(figure, goal, f"{n['missing_libraries']:.0f}, {n['exit_status']:.0f}; {n['sbom_packages']:.0f} packages in the bill of "
+                      f"materials, {n['image_megabytes']:.0f} MB", status == 0 and n["missing_libraries"] == n["exit_status"] == 0)]
+
+
+def soak_minutes():
+    """Takes --soak-minutes=N out of the command line."""
+    for argument in sys.argv[1:]:
+        if argument.startswith("--soak-minutes="):
+            sys.argv.remove(argument)
+            return float(argument.partition("=")[2])
+    return SOAK_MINUTES
+
+
+SOAK_MINUTES = soak_minutes()
+report.main("edge", [build, authorization, metadata, abuse, soak, drain, rotation, refusals, scrape, deployment, image])

@@ -1,0 +1,321 @@
+"""Rows of the edge area that need a server, callers and proxies: a module for edge.py.
+
+The server is lamella-server over a model that is made here: two small layers, thousands of tokens a second, so that what is
+measured is the edge and not the arithmetic.
+"""
+import hashlib
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+import report
+from report import Row
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "client/python"), str(ROOT / "tests/integration/edge")]
+import abuse  # noqa: E402
+import processes  # noqa: E402
+import raw_http2 as h2  # noqa: E402
+from lamella import LamellaError  # noqa: E402
+from lamella.v1 import generation_pb2 as pb  # noqa: E402
+from lamella.v1 import generation_pb2_grpc  # noqa: E402
+
+BIN = ROOT / "build/release/bin"
+TARGETS = ["lamella-server", "lamella", "write_tiny_model"]
+PROXIES = ("envoy", "haproxy", "nginx")
+CHECK = "/grpc.health.v1.Health/Check"
+WATCH = "/grpc.health.v1.Health/Watch"
+NOT_SERVING = b"\x08\x02"
+
+
+@contextmanager
+def served(*flags):
+    """A server over the small model, with a store; yields it and its folder. Of two equal flags the last counts."""
+    with tempfile.TemporaryDirectory(prefix="lamella-prove-edge-") as folder:
+        model = f"{folder}/tiny.gguf"
+        subprocess.run([BIN / "write_tiny_model", model], check=True)
+        server = processes.Server(BIN / "lamella-server", model, "--dtype=float32", "--threads=1", "--kv-cache-bytes=256MiB",
+                                  f"--adapters-store={folder}/store", *flags)
+        try:
+            yield server, pathlib.Path(folder)
+        finally:
+            server.stop()
+
+
+@contextmanager
+def proxied(kind, server, folder, changes=()):
+    edge = processes.Edge(kind, server, folder, changes)
+    try:
+        with edge.channel() as channel:
+            grpc.channel_ready_future(channel).result(60)
+            while not healthy(channel):
+                time.sleep(0.05)
+        yield edge
+    finally:
+        edge.stop()
+
+
+def healthy(channel):
+    try:
+        return channel.unary_unary(CHECK)(b"", timeout=60) == b"\x08\x01"
+    except grpc.RpcError:
+        return False
+
+
+def generate(channel, tokens, key=None, text="ab"):
+    """The call of a stream of `tokens` tokens."""
+    request = pb.GenerateRequest(text=text)
+    request.stop.max_tokens = tokens
+    request.stop.ignore_eos = True
+    request.output.token_ids = True
+    metadata = [("authorization", f"Bearer {key}")] if key else None
+    return generation_pb2_grpc.GenerationServiceStub(channel).Generate(request, metadata=metadata, timeout=300)
+
+
+def read(call):
+    """(code, tokens) of a call that is read to its end."""
+    tokens = 0
+    try:
+        for event in call:
+            tokens += len(event.delta.token_ids)
+    except grpc.RpcError:
+        pass
+    return call.code(), tokens
+
+
+class Load:
+    """Short streams, one after the other, by some callers, until it is stopped. Counts by how they ended.
+
+    Callers mean well: they stay below the edge's rate and rest after a refusal.
+    """
+
+    def __init__(self, channel, callers):
+        self.codes, self._lock, self._stop = {}, threading.Lock(), threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(channel,)) for _ in range(callers)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, channel):
+        while not self._stop.is_set():
+            code, tokens = read(generate(channel, 50))
+            good = code != grpc.StatusCode.OK or tokens == 50
+            self._stop.wait(0.02 if code == grpc.StatusCode.OK else 0.2)
+            with self._lock:
+                self.codes[code if good else "cut short"] = self.codes.get(code if good else "cut short", 0) + 1
+
+    def stop(self):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        return self.codes
+
+
+def metadata(_quick):
+    """Floods of headers straight at the server, each with a request behind it that would be work."""
+    sizes = [(40, 100), (100, 100), (200, 1000), (1000, 1000), (4000, 1000)]
+    body = abuse.message(abuse.generate_body(3))
+    with served() as (server, _):
+        sent = 0
+        for entries, size in sizes:
+            for acknowledge in (True, False):
+                with abuse.connect_plain(server.address) as connection:
+                    h2.begin(connection, acknowledge)
+                    frames = list(h2.fragmented_request(1, abuse.GENERATE, entries, size))
+                    frames[0] = h2.frame(h2.HEADERS, 0, 1, h2.request_headers(abuse.GENERATE))
+                    frames.append(h2.frame(h2.DATA, h2.END_STREAM, 1, body))
+                    sent += h2.send_all_that_goes(connection, frames)
+                    for kind, flags, stream, _payload in h2.read_frames(connection):
+                        if kind == h2.GOAWAY or (stream == 1 and (kind == h2.RST_STREAM or flags & h2.END_STREAM)):
+                            break
+        accepted = server.metric("lamella_requests_accepted_total")
+        refused = server.metric('lamella_requests_rejected_total{reason="metadata_too_large"}')
+        expected = 2  # 40 entries of 100 bytes are within the limit: the control
+    return [Row.judge("metadata above the limit reaching a handler's work", "0 of 8, and the 2 below it served",
+                      f"{accepted - expected:.0f}; {refused:.0f} refused by the handlers, the rest by gRPC, {sent / 1e6:.1f} MB sent",
+                      accepted == expected)]
+
+
+def attack_all(server, connect, scale, good_channel, idle_scale):
+    """Every attack, while another client works. (codes of its calls, peak resident bytes, idle connections that stayed)."""
+    load = Load(good_channel, 2)
+    peak = [processes.rss_bytes(server.pid)]
+
+    def sample():
+        peak.append(processes.rss_bytes(server.pid))
+        time.sleep(0.5)
+
+    for attack in (abuse.fragmented_headers, abuse.unacknowledged_headers, abuse.endless_headers, abuse.resets, abuse.pings,
+                   abuse.settings):
+        attack(connect, scale)
+        sample()
+    abuse.slow_readers(connect, scale, sample)
+    stayed = abuse.idle_connections(connect, idle_scale, sample)
+    sample()
+    return load.stop(), max(peak), stayed
+
+
+def tell(codes):
+    names = {getattr(code, "name", code): count for code, count in codes.items()}
+    return ", ".join(f"{count} {name}" for name, count in sorted(names.items()))
+
+
+def abuse_rows(quick):
+    """The same attacks through each edge, and straight at the server."""
+    scale, idle = (0.1, 0.05) if quick else (1, 1)
+    rows = []
+    for kind in PROXIES[:1] if quick else PROXIES:
+        figure = f"raw HTTP/2 abuse through {kind}: growth of the server's memory, calls of others"
+        if processes.missing(kind):
+            rows.append(Row.not_run(figure, "<= 10%, 0 failed", f"no {kind}: scripts/setup.sh --tools"))
+            continue
+        with served() as (server, folder), proxied(kind, server, folder, connections_for(kind)) as edge, edge.channel() as good:
+            read(generate(good, 5000))
+            before, edge_before = processes.rss_bytes(server.pid), edge.rss_bytes()
+            codes, peak, stayed = attack_all(server, lambda: edge.connect_tls(abuse.ATTACKER), scale, good, idle)
+            growth, edge_growth = peak / before - 1, (edge.rss_bytes() - edge_before) / 1e6
+        failed = sum(count for code, count in codes.items() if code != grpc.StatusCode.OK)
+        rows.append(Row.judge(figure, "<= 10%, 0 failed",
+                              f"{100 * growth:.1f}% of {before / 1e6:.0f} MB; the edge's own {edge_growth:+.0f} MB; others: {tell(codes)}; "
+                              f"{stayed} idle connections left", growth <= 0.10 and failed == 0 and len(codes) > 0))
+    with served() as (server, _), grpc.insecure_channel(server.address) as good:
+        read(generate(good, 5000))
+        before = processes.rss_bytes(server.pid)
+        codes, peak, stayed = attack_all(server, lambda: abuse.connect_plain(server.address), scale, good, idle)
+        alive = server.process.poll() is None and read(generate(good, 50)) == (grpc.StatusCode.OK, 50)
+    failed = sum(count for code, count in codes.items() if code != grpc.StatusCode.OK)
+    rows.append(Row.judge("the same straight at the server", "stays up, growth reported",
+                          f"{'up' if alive else 'down'}; {100 * (peak / before - 1):.0f}% of {before / 1e6:.0f} MB at the peak; others: "
+                          f"{tell(codes)} ({failed} failed); {stayed} idle connections left", alive))
+    return rows
+
+
+def connections_for(kind):
+    """Room for all the attackers' connections, where the test's profile has little."""
+    return [("maxconn 8000", "maxconn 4000")] if kind == "haproxy" else ()
+
+
+def drain(quick):
+    """SIGTERM while streams run and others come, through each edge."""
+    rows = []
+    streams, tokens = (16, 1500) if quick else (48, 4000)
+    for kind in PROXIES:
+        figure = f"SIGTERM with {streams} running streams under load, through {kind}"
+        goal = "0 broken that could end within grace; NOT_SERVING <= 100 ms"
+        if processes.missing(kind):
+            rows.append(Row.not_run(figure, goal, f"no {kind}: scripts/setup.sh --tools"))
+            continue
+        with served("--drain-grace=240s") as (server, folder), proxied(kind, server, folder) as edge, edge.channel() as channel:
+            rows += drain_row(figure, goal, server, channel, streams, tokens)
+    return rows
+
+
+def drain_row(figure, goal, server, channel, streams, tokens):
+    calls = [generate(channel, tokens) for _ in range(streams)]
+    for call in calls:
+        next(call)  # Started: accepted
+    load = Load(channel, 4)
+    with grpc.insecure_channel(server.address) as direct:
+        watch = direct.unary_stream(WATCH)(b"", timeout=300)
+        next(watch)
+        time.sleep(0.5)
+        begin = time.monotonic()
+        server.signal(signal.SIGTERM)
+        while next(watch) != NOT_SERVING:
+            pass
+        noticed = time.monotonic() - begin
+        watch.cancel()
+    with ThreadPoolExecutor(streams) as pool:
+        ended = list(pool.map(read, calls))
+    codes = load.stop()
+    status = server.wait(300)
+    broken = sum(end != (grpc.StatusCode.OK, tokens) for end in ended)
+    others = sum(count for code, count in codes.items() if code not in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE))
+    measured = (f"{broken} of {streams} broken; {1000 * noticed:.0f} ms; short streams meanwhile: {tell(codes)}; exit status {status}")
+    if broken or others or status:
+        return [Row.judge(figure, goal, measured, False)]
+    return [report.judge_time(figure, goal, measured, noticed <= 0.1)]
+
+
+CREDENTIALS = {
+    "credentials": [{"name": name, "tenant": name, "roles": ["inference"]} for name in ("flight", "minute", "queued", "free")],
+    "tenants": {"flight": {"max_in_flight": 1}, "minute": {"tokens_per_minute": 60}, "queued": {"max_queued_tokens": 10}},
+}
+
+
+def refusals(_quick):
+    """Provokes what is refused for want of room, and looks at what each refusal carries."""
+    told = {}
+
+    def note(call):
+        try:
+            for _ in call:
+                pass
+        except grpc.RpcError as error:
+            refusal = LamellaError(error)
+            told.setdefault((refusal.code.name, refusal.reason or "no reason"), []).append(refusal.retry_after is not None)
+
+    provoke_by_tenant(note)
+    provoke_by_queue(note)
+    wanted = {"TENANT_IN_FLIGHT_LIMIT", "TENANT_TOKENS_PER_MINUTE", "TENANT_QUEUED_TOKENS", "QUEUE_FULL", "TOKENS_PER_MINUTE", "DRAINING"}
+    wait = {key: marks for key, marks in told.items() if key[0] in ("RESOURCE_EXHAUSTED", "UNAVAILABLE")}
+    count, bare = sum(map(len, wait.values())), sum(marks.count(False) for marks in wait.values())
+    nameless = sum(len(marks) for key, marks in told.items() if key[1] == "no reason")
+    seen = {key[1] for key in wait}
+    missing = sorted(wanted - seen)
+    return [Row.judge("rejections carrying RetryInfo and ErrorInfo", "100%",
+                      f"{100 * (count - bare - nameless) / max(count, 1):.0f}% of {count}: {', '.join(sorted(seen))}"
+                      + (f"; not provoked: {', '.join(missing)}" if missing else ""),
+                      count > 0 and bare == nameless == 0 and not missing)]
+
+
+@contextmanager
+def with_tenants(*flags):
+    """A server that knows CREDENTIALS; a tenant's key is its name."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "credentials.json"
+        told = {**CREDENTIALS, "credentials": [{**entry, "sha256": hashlib.sha256(entry["name"].encode()).hexdigest()}
+                                               for entry in CREDENTIALS["credentials"]]}
+        file.write_text(json.dumps(told))
+        with served(f"--credentials={file}", *flags) as (server, _), grpc.insecure_channel(server.address) as channel:
+            yield server, channel
+
+
+def provoke_by_tenant(note):
+    with with_tenants("--drain-grace=60s") as (server, channel):
+        running = generate(channel, 100_000, "flight")
+        next(running)
+        for _ in range(20):
+            note(generate(channel, 5, "flight"))
+            note(generate(channel, 50, "minute"))
+        server.signal(signal.SIGTERM)
+        server.await_line("draining")
+        for _ in range(20):
+            note(generate(channel, 5, "free"))
+        running.cancel()
+    with with_tenants("--max-sequences=1", "--nofair-shares") as (_, channel):
+        running = generate(channel, 100_000, "free")
+        next(running)
+        with ThreadPoolExecutor(10) as pool:
+            calls = [generate(channel, 5, "queued", "ab cab ab") for _ in range(10)]
+            done = [pool.submit(note, call) for call in calls]
+            while sum(future.done() for future in done) < 9:  # one waits for the place
+                time.sleep(0.01)
+            running.cancel()
+
+
+def provoke_by_queue(note):
+    with served("--max-sequences=1", "--max-queued-requests=1") as (server, _), grpc.insecure_channel(server.address) as channel:
+        calls = [generate(channel, 3000) for _ in range(20)]
+        with ThreadPoolExecutor(20) as pool:
+            list(pool.map(note, calls))
+    with served("--tokens-per-minute=100") as (server, _), grpc.insecure_channel(server.address) as channel:
+        for _ in range(10):
+            note(generate(channel, 60))
