@@ -20,7 +20,7 @@ ROOMS = {
     "server/kernels": [],
     "server/kernels_torch": ["server/kernels"],
     "server/sampling": ["server/core"],
-    "server/telemetry": ["common/base"],
+    "server/telemetry": ["common/base", "server/core"],
     "server/tokenizer": ["common/base", "common/formats"],
     "server/cache": ["common/base", "server/core"],
     "server/lora": ["common/base", "common/formats", "adapters_store", "server/core", "server/cache",
@@ -31,6 +31,7 @@ ROOMS = {
     "server/config": ["common/base", "server/kernels"],
     "server/api": ["common/base", "common/formats", "server/core", "server/engine", "server/telemetry",
                    "server/tokenizer", "adapters_store", "proto"],
+    "server/tracing": ["server/core", "server/telemetry", "proto"],
     "proto": [],
     "client": ["common/base", "proto"],
     # Offline commands work on a store's folder, without a server.
@@ -38,6 +39,7 @@ ROOMS = {
 }
 # The composition root joins everything; tests may look anywhere.
 FREE = ("server/server.h", "server/server.cc", "server/main.cc", "server/adapter_rooms.h", "server/adapter_rooms.cc",
+        "server/record_keepers.h", "server/record_keepers.cc",
         "server/store_upkeep.h", "server/store_upkeep.cc")
 
 # header prefix: rooms that may include it
@@ -45,9 +47,10 @@ OUTSIDE = {
     "ATen/": ["server/model", "server/kernels_torch"],
     "c10/": ["server/model", "server/kernels_torch"],
     "torch/": [],
-    "grpcpp/": ["server/api", "client"],
+    "grpcpp/": ["server/api", "server/tracing", "client"],
     "google/protobuf/": ["server/api", "client"],
     "lamella/v1/": ["server/api", "client"],
+    "lamella/otlp/": ["server/tracing"],
     "lamella/rpc/": ["server/api", "client"],
     "sqlite3.h": ["adapters_store"],
     "prometheus/": ["server/telemetry"],

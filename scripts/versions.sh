@@ -8,6 +8,7 @@ DEBIAN_PACKAGES=(
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev grpc-proto
   libabsl-dev nlohmann-json3-dev libre2-dev libpcre2-dev libutf8proc-dev libsqlite3-dev libssl-dev
   libspdlog-dev libcli11-dev prometheus-cpp-dev libgtest-dev libgmock-dev
+  prometheus  # for promtool
   python3-grpcio python3-protobuf
 )
 

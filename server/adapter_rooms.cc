@@ -241,6 +241,7 @@ absl::Status AdapterRooms::Listen(const ListenOptions& options) {
   deps.workers = workers_.get();
   deps.authenticator = deps_.authenticator;
   deps.clock = deps_.clock;
+  deps.metrics = deps_.metrics;
   ASSIGN_OR_RETURN(rpc_, RpcServer::Start({.address = options.admin_address,
                                            .flag = "admin-listen",
                                            .enable_reflection = options.enable_reflection},

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <filesystem>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +17,7 @@
 #include "server/engine/engine.h"
 #include "server/model/cpu_executor.h"
 #include "server/model/weight_source.h"
+#include "server/record_keepers.h"
 #include "server/telemetry/metrics_registry.h"
 #include "server/tokenizer/gguf_tokenizer.h"
 #include "server/tokenizer/tokenizer_json.h"
@@ -100,8 +100,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const WeightSource& sou
 absl::StatusOr<std::unique_ptr<CpuExecutor>> MakeExecutor(const WeightSource& source,
                                                           const ServerConfig& config) {
   CpuExecutorOptions options;
-  const int32_t cores = static_cast<int32_t>(std::max(1U, std::thread::hardware_concurrency()));
-  options.threads = config.model.threads == 0 ? std::min(cores, 256) : config.model.threads;
+  options.threads = config.model.threads;
   options.isa = IsaOf(config.model.isa);
   options.dtype = WeightTypeOf(config.model.dtype);
   options.base_quant = QuantizationOf(config.model.base_quant);
@@ -120,6 +119,13 @@ absl::StatusOr<std::unique_ptr<Authenticator>> MakeAuthenticator(const std::stri
   if (path.empty()) return std::make_unique<Authenticator>(Authenticator::Everyone(kDefaultTenant));
   ASSIGN_OR_RETURN(Authenticator authenticator, Authenticator::FromFile(path));
   return std::make_unique<Authenticator>(std::move(authenticator));
+}
+
+MetricsOptions MetricsOptionsOf(const ServerConfig& config) {
+  return {.most_tenants = config.telemetry.metrics_tenants,
+          .most_adapters = config.telemetry.metrics_adapters,
+          .vllm_names = config.telemetry.vllm_metrics,
+          .model_name = ModelName(config.model.path)};
 }
 
 EngineOptions EngineOptionsOf(const ServerConfig& config) {
@@ -145,9 +151,12 @@ EngineOptions EngineOptionsOf(const ServerConfig& config) {
 
 // In the order in which they are built; members go in reverse.
 struct Server::Rooms {
+  explicit Rooms(const ServerConfig& config) : registry(MetricsOptionsOf(config)) {}
+
   RealClock clock;
   std::atomic<bool> computing = false;
   MetricsRegistry registry;
+  std::unique_ptr<RequestRecorder> recorder;
   std::unique_ptr<Authenticator> authenticator;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<CpuExecutor> executor;
@@ -203,6 +212,7 @@ absl::Status Server::Rooms::BuildEngine(const ServerConfig& config) {
   deps.metrics = registry.metrics();
   deps.tenants = &authenticator->tenants();
   deps.computing = &computing;
+  deps.recorder = recorder.get();
   EngineOptions options = EngineOptionsOf(config);
   options.base_fingerprint = executor->base_spec().fingerprint;
   ASSIGN_OR_RETURN(engine, Engine::Create(std::move(options), deps));
@@ -221,6 +231,8 @@ absl::Status Server::Rooms::Listen(const ServerConfig& config, const ModelFacts&
   deps.tokenizer = tokenizer.get();
   deps.catalogue = adapters->catalogue();
   deps.metrics = registry.metrics();
+  deps.recorder = recorder.get();
+  deps.begin_traces = !config.telemetry.otlp_endpoint.empty();
   deps.authenticator = authenticator.get();
   deps.facts = facts;
   deps.limits.request = engine->limits();
@@ -239,6 +251,7 @@ void Server::Rooms::LogReady(const ServerConfig& config, const ModelFacts& facts
                     {"model", facts.name},
                     {"isa", facts.isa},
                     {"dtype", facts.dtype},
+                    {"threads", config.model.threads},
                     {"adapters", counts.usable},
                     {"refused", counts.refused},
                     {"context_tokens", facts.context_tokens},
@@ -246,12 +259,15 @@ void Server::Rooms::LogReady(const ServerConfig& config, const ModelFacts& facts
                     {"seconds", absl::ToDoubleSeconds(clock.Now() - begin)}});
 }
 
-absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& config) {
-  auto rooms = std::make_unique<Rooms>();
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& wanted) {
+  ServerConfig config = wanted;
+  RETURN_IF_ERROR(config.FitTo(ReadMachineLimits()));
+  auto rooms = std::make_unique<Rooms>(config);
   const absl::Time begin = rooms->clock.Now();
   ModelFacts facts;
   // First: a file that is wrong should not take the time of loading a model to say so.
   ASSIGN_OR_RETURN(rooms->authenticator, MakeAuthenticator(config.listen.credentials_path));
+  ASSIGN_OR_RETURN(rooms->recorder, MakeRecorder(config.telemetry, *rooms->registry.metrics()));
   RETURN_IF_ERROR(rooms->BuildModel(config, &facts));
   RETURN_IF_ERROR(rooms->BuildAdapters(config));
   RETURN_IF_ERROR(rooms->BuildEngine(config));
@@ -274,6 +290,7 @@ int Server::metrics_port() const {
 }
 
 void Server::Drain(absl::Duration grace) {
+  rooms_->registry.metrics()->draining.Set(1);
   rooms_->rpc->SetNotServing();
   rooms_->adapters->SetNotServing();
   rooms_->engine->BeginDrain(grace);

@@ -15,31 +15,6 @@ namespace {
 
 std::atomic<LogFormat> log_format{LogFormat::kText};
 
-// Control characters and quotes escaped, so that one event stays one line.
-std::string Quoted(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-          out += absl::StrFormat("\\u%04x", static_cast<unsigned int>(c));
-        } else {
-          out += c;
-        }
-    }
-  }
-  return out + "\"";
-}
-
 bool IsPlain(std::string_view text) {
   if (text.empty()) return false;
   for (const char c : text) {
@@ -77,6 +52,30 @@ void Write(spdlog::level::level_enum level, std::string_view message, LogFields 
 
 }  // namespace
 
+std::string QuoteJson(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    switch (c) {
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      default:
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
+          out += absl::StrFormat("\\u%04x", static_cast<unsigned int>(c));
+        } else {
+          out += c;
+        }
+    }
+  }
+  return out + "\"";
+}
+
 LogField::LogField(std::string_view key, double value)
     : key(key),
       value(std::isfinite(value) ? absl::StrFormat("%.6g", value) : "null"),
@@ -99,12 +98,12 @@ void LogError(std::string_view message, LogFields fields) {
 
 std::string FormatLogLine(LogFormat format, std::string_view message, LogFields fields) {
   const bool json = format == LogFormat::kJson;
-  std::string line = json ? "\"message\":" + Quoted(message) : std::string(message);
+  std::string line = json ? "\"message\":" + QuoteJson(message) : std::string(message);
   for (const LogField& field : fields) {
     const bool plain = field.is_number || (!json && IsPlain(field.value));
-    const std::string value = plain ? field.value : Quoted(field.value);
-    line +=
-        json ? "," + Quoted(field.key) + ":" + value : " " + std::string(field.key) + "=" + value;
+    const std::string value = plain ? field.value : QuoteJson(field.value);
+    line += json ? "," + QuoteJson(field.key) + ":" + value
+                 : " " + std::string(field.key) + "=" + value;
   }
   return line;
 }

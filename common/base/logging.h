@@ -35,6 +35,10 @@ void LogInfo(std::string_view message, LogFields fields = {});
 void LogWarning(std::string_view message, LogFields fields = {});
 void LogError(std::string_view message, LogFields fields = {});
 
+// `text` as a JSON string, quotes and all: control characters escaped, so that one event stays one
+// line.
+std::string QuoteJson(std::string_view text);
+
 // What LogInfo would write after the time and the level, without the newline: for tests.
 //   text: ready address=127.0.0.1:50051 seconds=1.2 model="a b"
 //   json: "message":"ready","address":"127.0.0.1:50051","seconds":1.2,"model":"a b"

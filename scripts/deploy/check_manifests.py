@@ -56,7 +56,7 @@ def schema_faults(folder, resource):
 
 def server_flags():
     """Names of the server's flags, from where they are defined."""
-    text = (ROOT / "server/config/flags.cc").read_text(encoding="utf-8")
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "server/config").glob("*flags.cc")))
     return {name.replace("_", "-") for name in re.findall(r"ABSL_FLAG\(\s*[\w:<>]+,\s*(\w+)", text)}
 
 

@@ -7,6 +7,7 @@
 #include "server/api/watch_hub.h"
 #include "server/api/worker_pool.h"
 #include "server/core/adapter_residency.h"
+#include "server/telemetry/metrics.h"
 
 namespace lamella {
 
@@ -17,6 +18,7 @@ struct AdminDeps {
   WorkerPool* workers = nullptr;  // for what blocks on the disk
   const Authenticator* authenticator = nullptr;
   const Clock* clock = nullptr;
+  const Metrics* metrics = nullptr;
 };
 
 }  // namespace lamella

@@ -15,6 +15,7 @@
 #include "common/base/reasons.h"
 #include "common/base/status_macros.h"
 #include "server/api/request_validator.h"
+#include "server/telemetry/traceparent.h"
 
 namespace lamella {
 namespace {
@@ -67,11 +68,20 @@ CallContext ReadCallContext(const grpc::CallbackServerContext& context, Caller c
   if (deadline != std::chrono::system_clock::time_point::max()) {
     call.deadline = absl::FromChrono(deadline);
   }
+  const auto [begin, end] = context.client_metadata().equal_range(kTraceparent);
+  if (begin != end && std::next(begin) == end) {
+    call.trace =
+        ContinueTrace({begin->second.data(), begin->second.size()}).value_or(TraceContext());
+  }
   return call;
 }
 
 void AddRequestIdTrailer(grpc::CallbackServerContext* context, const std::string& request_id) {
   context->AddTrailingMetadata(kRequestIdTrailer, request_id);
+}
+
+void AddTraceTrailer(grpc::CallbackServerContext* context, const TraceContext& trace) {
+  if (!trace.empty()) context->AddTrailingMetadata(kTraceparent, Traceparent(trace));
 }
 
 }  // namespace lamella

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "server/api/credentials.h"
+#include "server/core/trace_context.h"
 
 namespace grpc {
 class CallbackServerContext;
@@ -15,11 +16,13 @@ class CallbackServerContext;
 namespace lamella {
 
 inline constexpr char kRequestIdTrailer[] = "lamella-request-id";
+inline constexpr char kTraceparent[] = "traceparent";  // read as metadata, sent as a trailer
 
 struct CallContext {
   Caller caller;
   std::string request_id;
   absl::Time deadline = absl::InfiniteFuture();
+  TraceContext trace;  // the caller's, continued; empty without a valid `traceparent`
 };
 
 // INVALID_ARGUMENT (METADATA_TOO_LARGE) past 64 entries or 8 KiB. gRPC has its own limit on the
@@ -37,5 +40,7 @@ CallContext ReadCallContext(const grpc::CallbackServerContext& context, Caller c
 
 // Must come before the call's status.
 void AddRequestIdTrailer(grpc::CallbackServerContext* context, const std::string& request_id);
+// The same; nothing for an empty one.
+void AddTraceTrailer(grpc::CallbackServerContext* context, const TraceContext& trace);
 
 }  // namespace lamella

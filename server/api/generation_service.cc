@@ -9,30 +9,57 @@
 #include "server/api/status_mapping.h"
 #include "server/api/unary_handlers.h"
 #include "server/api/wire.h"
+#include "server/telemetry/traceparent.h"
 
 namespace lamella {
+namespace {
+
+constexpr size_t kMaxRecordedIdBytes = 160;  // longer than any valid adapter_id
+
+}  // namespace
+
 GenerationServiceImpl::GenerationServiceImpl(ServiceDeps deps) : deps_(std::move(deps)) {}
 
-grpc::Status GenerationServiceImpl::Refuse(const absl::Status& status,
-                                           const std::string& request_id) const {
-  deps_.metrics->requests_rejected.WithReason(ReasonLabel(status)).Increment();
-  return ToGrpcStatus(status, request_id);
+grpc::Status GenerationServiceImpl::Refuse(const absl::Status& status, const CallContext& call,
+                                           const std::string& adapter_id) const {
+  RequestRecord record;
+  record.reason = ReasonLabel(status);
+  deps_.metrics->requests_rejected.WithReason(record.reason).Increment();
+  if (const std::string& tenant = call.caller.tenant; !tenant.empty()) {
+    deps_.metrics->by_tenant.Add(tenant, TenantCount::kRejected);
+  }
+  if (deps_.recorder != nullptr) {
+    record.request_id = call.request_id;
+    record.tenant = call.caller.tenant;
+    record.adapter = adapter_id.substr(0, kMaxRecordedIdBytes);
+    record.accepted = record.complete = false;
+    record.begin = record.end = absl::Now();
+    record.trace = call.trace;
+    deps_.recorder->Record(record);
+  }
+  return ToGrpcStatus(status, call.request_id);
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationServiceImpl::Generate(Context* context,
                                                                             const Bytes* request) {
   auto arrived = Receive<v1::GenerateRequest>(context, *request, *deps_.authenticator);
-  const std::string request_id = arrived.call.request_id;
-  if (!arrived.status.ok()) return new RefusedReactor(Refuse(arrived.status, request_id));
+  CallContext& call = arrived.call;
+  if (call.trace.empty() && deps_.begin_traces) call.trace = BeginTrace();
+  AddTraceTrailer(context, call.trace);
+  const auto refused = [&](const absl::Status& status) {
+    return new RefusedReactor(Refuse(status, call, arrived.message.adapter_id()));
+  };
+  if (!arrived.status.ok()) return refused(arrived.status);
   auto native = ValidateGenerate(arrived.message, deps_.limits, deps_.tokenizer->vocab_size());
-  if (!native.ok()) return new RefusedReactor(Refuse(native.status(), request_id));
-  native->request_id = request_id;
-  native->tenant = arrived.call.caller.tenant;
-  native->deadline = arrived.call.deadline;
+  if (!native.ok()) return refused(native.status());
+  native->request_id = call.request_id;
+  native->tenant = call.caller.tenant;
+  native->deadline = call.deadline;
+  native->trace = call.trace;
   auto reader = deps_.sink->Submit(*std::move(native));
-  if (!reader.ok()) return new RefusedReactor(Refuse(reader.status(), request_id));
+  if (!reader.ok()) return refused(reader.status());
   auto* reactor = WriteReactor::Make<GenerateReactor>(
-      request_id, ToOutputParams(arrived.message.output()), *std::move(reader));
+      call.request_id, ToOutputParams(arrived.message.output()), *std::move(reader));
   reactor->Start();
   return reactor;
 }
@@ -43,12 +70,12 @@ grpc::ServerUnaryReactor* GenerationServiceImpl::Unary(Context* context, const B
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
   const auto arrived = Receive<Message>(context, request, *deps_.authenticator);
   if (!arrived.status.ok()) {
-    reactor->Finish(Refuse(arrived.status, arrived.call.request_id));
+    reactor->Finish(Refuse(arrived.status, arrived.call));
     return reactor;
   }
   const auto answered = answer(arrived.message, arrived.call.caller);
   if (!answered.ok()) {
-    reactor->Finish(Refuse(answered.status(), arrived.call.request_id));
+    reactor->Finish(Refuse(answered.status(), arrived.call));
     return reactor;
   }
   *response = SerializeMessage(*answered);

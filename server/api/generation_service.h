@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "lamella/v1/generation.grpc.pb.h"
+#include "server/api/call_context.h"
 #include "server/api/service_deps.h"
 
 namespace lamella {
@@ -42,8 +43,9 @@ class GenerationServiceImpl final : public GenerationServiceBase {
   template <typename Message, typename Answer>
   grpc::ServerUnaryReactor* Unary(Context* context, const Bytes& request, Bytes* response,
                                   Answer answer) const;
-  // Counts a refusal and turns it into an answer.
-  grpc::Status Refuse(const absl::Status& status, const std::string& request_id) const;
+  // Counts and records a refusal and turns it into an answer. `adapter_id`: as the caller wrote it.
+  grpc::Status Refuse(const absl::Status& status, const CallContext& call,
+                      const std::string& adapter_id = "") const;
 
   const ServiceDeps deps_;
 };

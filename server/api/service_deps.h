@@ -8,6 +8,7 @@
 #include "server/api/credentials.h"
 #include "server/api/request_sink.h"
 #include "server/core/adapter_catalogue.h"
+#include "server/core/request_record.h"
 #include "server/engine/engine_options.h"
 #include "server/telemetry/metrics.h"
 #include "server/tokenizer/tokenizer.h"
@@ -39,6 +40,8 @@ struct ServiceDeps {
   const Tokenizer* tokenizer = nullptr;
   const AdapterCatalogue* catalogue = nullptr;
   const Metrics* metrics = nullptr;
+  RequestRecorder* recorder = nullptr;  // may stay null: told of refused requests
+  bool begin_traces = false;            // of requests that come without one
   const Authenticator* authenticator = nullptr;
   ModelFacts facts;
   ApiLimits limits;

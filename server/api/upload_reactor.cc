@@ -29,6 +29,12 @@ grpc::ByteBuffer ToWire(v1::UploadResult result) {
   return SerializeMessage(response);
 }
 
+// For the metrics.
+const char* LabelOf(const v1::UploadResult& result) {
+  if (result.validate_only()) return "validated";
+  return result.created() ? "created" : "deduplicated";
+}
+
 absl::Status Cancelled() {
   return MakeError(absl::StatusCode::kCancelled, reasons::kCancelled, "", "the call was cancelled");
 }
@@ -225,11 +231,13 @@ void UploadReactor::FinishSession() {
   // A caller that went away ends its stream as one does that is done; only this tells them apart.
   if (context_->IsCancelled()) return End(Cancelled());
   auto result = session_->Finish();
-  if (result.ok()) {
+  if (!result.ok()) return End(result.status());
+  const char* const label = LabelOf(*result);
+  {
     MutexLock lock(&mutex_);
     result_ = ToWire(*std::move(result));
   }
-  End(result.status());
+  End(absl::OkStatus(), label);
 }
 
 void UploadReactor::Report() {
@@ -242,7 +250,9 @@ void UploadReactor::Report() {
   progress_ = ToWire(progress);
 }
 
-void UploadReactor::End(const absl::Status& status) {
+void UploadReactor::End(const absl::Status& status, const char* result) {
+  deps_.metrics->uploads.WithReason(status.ok() ? result : ReasonLabel(status)).Increment();
+  deps_.metrics->upload_bytes.Increment(static_cast<double>(session_->progress().bytes()));
   session_.reset();
   slot_ = UploadSlots::Slot();
   MutexLock lock(&mutex_);

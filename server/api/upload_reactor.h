@@ -59,7 +59,8 @@ class UploadReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void TakeChunk(const grpc::ByteBuffer& chunk) EXCLUDES(mutex_);
   void FinishSession() EXCLUDES(mutex_);
   void Report() EXCLUDES(mutex_);
-  void End(const absl::Status& status) EXCLUDES(mutex_);
+  // `result`: the metric label of a good end.
+  void End(const absl::Status& status, const char* result = "") EXCLUDES(mutex_);
 
   grpc::CallbackServerContext* const context_;
   const AdminDeps deps_;  // a copy: it may outlive the service by a moment

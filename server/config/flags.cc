@@ -15,18 +15,14 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
-#include "common/base/byte_size.h"
 #include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "common/base/status_macros.h"
+#include "server/config/flag_types.h"
+#include "server/config/telemetry_flags.h"
 
 namespace lamella {
 namespace {
-
-// A flag that is a number of bytes, with suffixes.
-struct Bytes {
-  int64_t value = 0;
-};
 
 // A flag that is one of a few words.
 template <typename E, size_t N>
@@ -87,17 +83,6 @@ bool AbslParseFlag(absl::string_view text, LogFormatOption* out, std::string* er
 }
 std::string AbslUnparseFlag(LogFormatOption value) { return WordOf(value, kLogFormats); }
 
-namespace {
-
-bool AbslParseFlag(absl::string_view text, Bytes* out, std::string* error) {
-  const auto bytes = ParseByteSize(std::string_view(text.data(), text.size()));
-  if (bytes.has_value()) out->value = *bytes;
-  if (!bytes.has_value()) *error = "must be a number of bytes such as 1048576, 512MiB or 2GiB";
-  return bytes.has_value();
-}
-std::string AbslUnparseFlag(const Bytes& bytes) { return FormatByteSize(bytes.value); }
-
-}  // namespace
 }  // namespace lamella
 
 using lamella::ServerConfig;
@@ -113,16 +98,20 @@ ABSL_FLAG(
 ABSL_FLAG(
     lamella::IsaOption, isa, ServerConfig().model.isa,
     "Kernels: auto (the fastest of this processor), reference, avx2, avx512, avx512_bf16 or amx.");
-ABSL_FLAG(int32_t, threads, ServerConfig().model.threads, "Compute threads; 0: one for each core.");
-ABSL_FLAG(lamella::Bytes, kv_cache_bytes, {ServerConfig().model.kv_cache_bytes},
-          "Memory for the keys and values of all sequences.");
+ABSL_FLAG(int32_t, threads, ServerConfig().model.threads,
+          "Compute threads; 0: one for each processor that the process may use.");
+ABSL_FLAG(lamella::BytesFlag, kv_cache_bytes, {ServerConfig().model.kv_cache_bytes},
+          "Memory for the keys and values of all sequences; 0: 512 MiB, or a quarter of what the "
+          "process may use, if that is less.");
 ABSL_FLAG(std::string, adapters_dir, "",
           "Folder with one PEFT adapter in each sub-folder, read once at the start.");
 ABSL_FLAG(std::string, adapters_store, "",
           "Folder of the adapter store, made if missing; adapters are uploaded to the admin "
           "listener. Without it and --adapters-dir: the base only.");
-ABSL_FLAG(lamella::Bytes, adapter_cache_bytes, {ServerConfig().adapters.cache_bytes},
-          "Memory for adapters; the least recently used ones make room.");
+ABSL_FLAG(
+    lamella::BytesFlag, adapter_cache_bytes, {ServerConfig().adapters.cache_bytes},
+    "Memory for adapters; the least recently used ones make room. 0: 256 MiB, or an eighth of what "
+    "the process may use, if that is less.");
 ABSL_FLAG(absl::Duration, adapter_load_slice, ServerConfig().adapters.load_slice,
           "While requests run, a load of an adapter works for so long at a time and then rests for "
           "9 times as long, less if more loads are wanted; 0s: without rests.");
@@ -205,6 +194,12 @@ constexpr std::array<const char*, 30> kFlagNames = {"model",
                                                     "drain_grace",
                                                     "log_format"};
 
+std::vector<const char*> AllFlagNames() {
+  std::vector<const char*> names(kFlagNames.begin(), kFlagNames.end());
+  names.insert(names.end(), kTelemetryFlagNames.begin(), kTelemetryFlagNames.end());
+  return names;
+}
+
 std::string Dashed(absl::string_view name) { return absl::StrReplaceAll(name, {{"_", "-"}}); }
 
 absl::Status BadFlag(const std::string& flag, absl::string_view complaint) {
@@ -213,8 +208,9 @@ absl::Status BadFlag(const std::string& flag, absl::string_view complaint) {
 }
 
 absl::CommandLineFlag* FindOwn(const std::string& name) {
-  const auto known = std::find(kFlagNames.begin(), kFlagNames.end(), name);
-  return known == kFlagNames.end() ? nullptr : absl::FindCommandLineFlag(name);
+  const std::vector<const char*> names = AllFlagNames();
+  const auto known = std::find(names.begin(), names.end(), name);
+  return known == names.end() ? nullptr : absl::FindCommandLineFlag(name);
 }
 
 absl::Status SetFlag(const std::string& name, const std::string& value) {
@@ -281,6 +277,7 @@ ServerConfig ConfigFromFlags() {
   config.listen.credentials_path = absl::GetFlag(FLAGS_credentials);
   config.drain_grace = absl::GetFlag(FLAGS_drain_grace);
   config.log_format = absl::GetFlag(FLAGS_log_format);
+  config.telemetry = TelemetryOptionsFromFlags();
   return config;
 }
 
@@ -302,7 +299,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) 
 
 std::string FlagsHelp() {
   std::string help;
-  for (const char* name : kFlagNames) {
+  for (const char* name : AllFlagNames()) {
     const absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
     absl::StrAppend(&help, "  --", Dashed(name), "\n      ", flag->Help());
     const std::string value = flag->DefaultValue();
@@ -313,7 +310,7 @@ std::string FlagsHelp() {
 }
 
 void ResetFlags() {
-  for (const char* name : kFlagNames) {
+  for (const char* name : AllFlagNames()) {
     absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
     std::string error;
     flag->ParseFrom(flag->DefaultValue(), &error);

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/base/machine_limits.h"
 
 namespace lamella {
 
@@ -21,14 +22,14 @@ struct ModelOptions {
   DtypeOption dtype = DtypeOption::kBf16;
   BaseQuantOption base_quant = BaseQuantOption::kNone;
   IsaOption isa = IsaOption::kAuto;
-  int32_t threads = 0;                          // 0: one for each core
-  int64_t kv_cache_bytes = int64_t{512} << 20;  // keys and values of all sequences
+  int32_t threads = 0;         // 0: one for each processor that this process may use
+  int64_t kv_cache_bytes = 0;  // keys and values of all sequences; 0: as FitTo says
 };
 
 struct AdapterOptions {
-  std::string dir;        // a folder of PEFT folders, read at the start
-  std::string store_dir;  // a store, filled through the admin API. Neither: base only
-  int64_t cache_bytes = int64_t{256} << 20;  // packed adapters in memory
+  std::string dir;          // a folder of PEFT folders, read at the start
+  std::string store_dir;    // a store, filled through the admin API. Neither: base only
+  int64_t cache_bytes = 0;  // packed adapters in memory; 0: as FitTo says
   // While requests run, a load works for so long at a time; zero: without rests.
   absl::Duration load_slice = absl::Microseconds(500);
 };
@@ -57,6 +58,16 @@ struct ListenOptions {
   std::string credentials_path;        // who may call; empty: everyone, everything
 };
 
+struct TelemetryOptions {
+  int32_t metrics_tenants = 64;    // with series of their own; the others are `other`
+  int32_t metrics_adapters = 128;  // the same
+  bool vllm_metrics = true;        // also under vLLM's names
+  bool request_log = true;         // one line for each request that ended or was refused
+  std::string usage_ledger_path;  // one JSON line for each accepted request that ended; empty: none
+  int64_t usage_ledger_bytes = int64_t{64} << 20;  // size at which it is begun anew
+  std::string otlp_endpoint;                       // HOST:PORT of a collector; empty: no spans
+};
+
 struct ServerConfig {
   ModelOptions model;
   AdapterOptions adapters;
@@ -64,9 +75,15 @@ struct ServerConfig {
   ListenOptions listen;
   absl::Duration drain_grace = absl::Seconds(30);  // for running requests after SIGTERM
   LogFormatOption log_format = LogFormatOption::kText;
+  TelemetryOptions telemetry;
 
   // INVALID_ARGUMENT (INVALID_FLAG) naming the flag, the limit and the value. Touches no file.
   absl::Status Validate() const;
+
+  // Replaces what is 0 for "by the machine": a thread for each processor, at most 256; 512 MiB of
+  // keys and values, or a quarter of the memory if that is less; 256 MiB of adapters, or an eighth.
+  // INVALID_ARGUMENT (INVALID_FLAG) if both together are more than the memory.
+  absl::Status FitTo(const MachineLimits& machine);
 };
 
 // HOST:PORT with HOST a name, an IPv4 address or [an IPv6 address].

@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "server/core/adapter_ref.h"
 #include "server/core/sampling_params.h"
+#include "server/core/trace_context.h"
 
 namespace lamella {
 
@@ -41,6 +42,7 @@ struct Request {
   // Callers with another salt share no prefix with this one; "" is a salt like any other.
   std::string cache_salt;
   absl::Time deadline = absl::InfiniteFuture();
+  TraceContext trace;
 };
 
 // Why a choice ended. Cancellation and deadlines are statuses, not reasons.

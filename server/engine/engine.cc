@@ -142,6 +142,7 @@ absl::StatusOr<StreamReader> Engine::Submit(Request request) {
                         request.priority,
                         std::move(request.cache_salt),
                         request.deadline,
+                        std::move(request.trace),
                         std::move(ticket),
                         std::move(writer)};
   if (!impl_->inbox->Push(std::move(submission))) {

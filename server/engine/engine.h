@@ -20,6 +20,7 @@
 #include "server/core/adapter_residency.h"
 #include "server/core/model_executor.h"
 #include "server/core/request.h"
+#include "server/core/request_record.h"
 #include "server/core/tenant_limits.h"
 #include "server/engine/engine_options.h"
 #include "server/engine/token_stream.h"
@@ -39,6 +40,7 @@ struct EngineDeps {
   AdapterFaultSink* faults = nullptr;        // may stay null
   const TenantDirectory* tenants = nullptr;  // may stay null: everyone has the defaults
   std::atomic<bool>* computing = nullptr;    // may stay null: set while one step follows the other
+  RequestRecorder* recorder = nullptr;       // may stay null: told of every accepted request's end
 };
 
 class Engine {

@@ -1,6 +1,7 @@
 #include "server/engine/engine_loop.h"
 
 #include <algorithm>
+#include <string_view>
 #include <utility>
 
 #include "common/base/error.h"
@@ -29,7 +30,10 @@ SchedulerLimits MakeSchedulerLimits(const EngineOptions& options, const Executor
 
 std::unique_ptr<SchedulingPolicy> MakePolicy(const EngineOptions& options, const EngineDeps& deps) {
   if (options.policy == EngineOptions::Policy::kFcfs) return std::make_unique<FcfsPolicy>();
-  return std::make_unique<VtcPolicy>(options.vtc, deps.tenants);
+  return std::make_unique<VtcPolicy>(
+      options.vtc, deps.tenants, [metrics = deps.metrics](std::string_view tenant, double cost) {
+        metrics->by_tenant.Add(tenant, TenantCount::kServiceTokens, cost);
+      });
 }
 
 absl::Status Draining() {
@@ -53,14 +57,16 @@ EngineLoop::EngineLoop(const EngineOptions& options, const EngineDeps& deps,
       scheduler_(MakeSchedulerLimits(options, deps.executor->limits()), &blocks_, &prefixes_,
                  &gate_, policy_.get()),
       strikes_(options.adapter_strikes, deps.faults),
-      publisher_(deps.metrics) {
-  deps_.metrics->kv_blocks_total.Set(blocks_.num_blocks());
-}
+      publisher_(deps.metrics, deps.recorder),
+      metrics_(deps.metrics,
+               {.scheduler = &scheduler_, .blocks = &blocks_, .policy = policy_.get()},
+               deps.executor->limits().block_tokens, options.max_running) {}
 
 void EngineLoop::Run() {
   while (!inbox_->closed()) {
     if (Step()) continue;
     CheckWhenIdle();
+    metrics_.TellAll(now_);
     inbox_->WaitFor(NextEvent() - deps_.clock->Now());
   }
   EndAll();
@@ -89,7 +95,10 @@ void EngineLoop::EndAll() {
 
 void EngineLoop::DrainMailbox() {
   inbox_->DrainTo(&mail_);
-  for (Submission& submission : mail_) scheduler_.Add(std::move(submission), deps_.tokenizer);
+  for (Submission& submission : mail_) {
+    metrics_.Accepted(submission);
+    scheduler_.Add(std::move(submission), deps_.tokenizer);
+  }
   mail_.clear();
 }
 
@@ -133,17 +142,7 @@ bool EngineLoop::TooLate(const ActiveRequest& request) const {
 
 void EngineLoop::Schedule() {
   plan_ = scheduler_.Schedule(now_);
-  const Metrics& metrics = *deps_.metrics;
-  metrics.waiting_sequences.Set(static_cast<double>(scheduler_.waiting().size()));
-  metrics.running_sequences.Set(scheduler_.running_sequences());
-  metrics.kv_blocks_used.Set(blocks_.used_blocks());
-  metrics.kv_blocks_cached.Set(blocks_.cached_blocks());
-  const SchedulerCounters& counters = scheduler_.counters();
-  metrics.preemptions.Increment(static_cast<double>(counters.preemptions - told_.preemptions));
-  metrics.replacements.Increment(static_cast<double>(counters.replacements - told_.replacements));
-  metrics.cached_tokens.Increment(
-      static_cast<double>(counters.cached_tokens - told_.cached_tokens));
-  told_ = counters;
+  metrics_.Turn(now_);
 }
 
 void EngineLoop::Build() { builder_.Build(plan_, &batch_); }
@@ -166,7 +165,7 @@ void EngineLoop::Execute() {
 void EngineLoop::Publish() {
   for (Sequence* const sequence : batch_.sequences) publisher_.News(sequence);
   scheduler_.TakeEnded(&ended_);
-  for (const auto& request : ended_) publisher_.End(request.get());
+  for (const auto& request : ended_) publisher_.End(request.get(), now_);
   batch_.Clear();
   // Tickets go last: once nothing is in flight, every end was told.
   ended_.clear();

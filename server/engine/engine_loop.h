@@ -18,6 +18,7 @@
 #include "server/engine/admission.h"
 #include "server/engine/batch_builder.h"
 #include "server/engine/engine.h"
+#include "server/engine/loop_metrics.h"
 #include "server/engine/publisher.h"
 #include "server/engine/scheduler.h"
 
@@ -88,6 +89,7 @@ class EngineLoop {
   BatchBuilder builder_;
   AdapterStrikes strikes_;
   Publisher publisher_;
+  LoopMetrics metrics_;
 
   // Of the current turn; kept for their capacity.
   absl::Time now_;
@@ -100,7 +102,6 @@ class EngineLoop {
   Scheduler::Requests ended_;
 
   absl::Duration smoothed_step_;  // time of one step; zero before the first
-  SchedulerCounters told_;        // counts that the metrics know
 };
 
 }  // namespace lamella

@@ -5,7 +5,7 @@
 
 #include "common/base/error.h"
 #include "common/base/reasons.h"
-#include "server/engine/finish_labels.h"
+#include "server/engine/request_end.h"
 
 namespace lamella {
 namespace {
@@ -54,15 +54,16 @@ void Publisher::News(Sequence* sequence) const {
   answer.TakeNews();
 }
 
-void Publisher::End(ActiveRequest* request) const {
+void Publisher::End(ActiveRequest* request, absl::Time now) const {
   request->ticket.ReportGenerated(request->generated_tokens());
+  CountGenerated(request, *metrics_);
+  const RequestRecord record = RecordOf(*request, now);
+  CountEnd(record, *metrics_);
+  if (recorder_ != nullptr) recorder_->Record(record);
   if (!request->error.ok()) {
-    metrics_->requests_finished.WithReason(FinishLabel(std::nullopt, request->error)).Increment();
     request->stream.Fail(request->error);
     return;
   }
-  metrics_->requests_finished.WithReason(FinishLabel(request->choices[0]->finished, request->error))
-      .Increment();
   StreamFinished finished;
   for (const auto& choice : request->choices) {
     finished.choices.push_back(*std::move(choice->finished));

@@ -42,6 +42,9 @@ class SchedulingPolicy {
   virtual void OnService(int32_t tenant, int64_t prompt_tokens, int64_t generated_tokens) = 0;
   virtual void OnLoad(int32_t tenant, int64_t bytes) = 0;
 
+  // Tells whoever counts it of what was charged since the last call.
+  virtual void Report() = 0;
+
   // True if `a` goes first: a strict weak ordering, the same until the next On... call. The first
   // in this order is chosen anew after each that left the queue.
   virtual bool Before(const QueueKey& a, const QueueKey& b) const = 0;
@@ -60,6 +63,7 @@ class FcfsPolicy final : public SchedulingPolicy {
   void OnRejoinQueue(int32_t) override {}
   void OnService(int32_t, int64_t, int64_t) override {}
   void OnLoad(int32_t, int64_t) override {}
+  void Report() override {}
   bool Before(const QueueKey& a, const QueueKey& b) const override { return a.arrival < b.arrival; }
   bool MayReplace(const QueueKey&, const QueueKey&) const override { return false; }
 };

@@ -31,6 +31,7 @@ ActiveRequest::ActiveRequest(Submission submission, QueueKey key_in, const Token
       deadline(submission.deadline),
       key(key_in),
       cache_salt(std::move(submission.cache_salt)),
+      trace(std::move(submission.trace)),
       ticket(std::move(submission.ticket)),
       stream(std::move(submission.stream)) {
   adapter_wait.settled = std::move(submission.adapter_settled);

@@ -22,6 +22,7 @@
 #include "server/cache/prefix_index.h"
 #include "server/core/adapter_residency.h"
 #include "server/core/request.h"
+#include "server/core/trace_context.h"
 #include "server/engine/admission.h"
 #include "server/engine/answer.h"
 #include "server/engine/scheduling_policy.h"
@@ -43,6 +44,7 @@ struct Submission {
   Priority priority = Priority::kNormal;
   std::string cache_salt;
   absl::Time deadline = absl::InfiniteFuture();
+  TraceContext trace;
   AdmissionTicket ticket;
   StreamWriter stream;
 };
@@ -110,6 +112,7 @@ struct ActiveRequest {
   const absl::Time deadline;
   const QueueKey key;
   const std::string cache_salt;
+  const TraceContext trace;
   AdmissionTicket ticket;
   StreamWriter stream;
 
@@ -120,6 +123,7 @@ struct ActiveRequest {
   int32_t cached_tokens = 0;                       // of the prompt, found there when it first ran
   int64_t considered_in = -1;                      // the last turn whose schedule looked at it
   int64_t counted_in = -1;                         // the last turn whose step carried it
+  int32_t counted_tokens = 0;                      // generated, that its tenant's metrics know
 
   // Held while running.
   AdapterPin pin;

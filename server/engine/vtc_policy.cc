@@ -2,11 +2,12 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 namespace lamella {
 
-VtcPolicy::VtcPolicy(VtcOptions options, const TenantDirectory* directory)
-    : options_(options), directory_(directory) {}
+VtcPolicy::VtcPolicy(VtcOptions options, const TenantDirectory* directory, OnServed on_served)
+    : options_(options), directory_(directory), on_served_(std::move(on_served)) {}
 
 int32_t VtcPolicy::TenantIndex(std::string_view tenant) {
   const auto [entry, is_new] = numbers_.try_emplace(std::string(tenant), 0);
@@ -82,7 +83,17 @@ void VtcPolicy::OnLoad(int32_t tenant, int64_t bytes) {
 void VtcPolicy::Charge(int32_t tenant, double cost) {
   Tenant& t = at(tenant);
   t.counter += cost / t.weight;
+  t.unreported += cost;
   if (tenant == last_waited_) last_counter_ = t.counter;
+}
+
+void VtcPolicy::Report() {
+  for (Tenant& tenant : tenants_) ReportOne(&tenant);
+}
+
+void VtcPolicy::ReportOne(Tenant* tenant) {
+  if (on_served_ != nullptr && tenant->unreported > 0) on_served_(tenant->name, tenant->unreported);
+  tenant->unreported = 0;
 }
 
 bool VtcPolicy::Before(const QueueKey& a, const QueueKey& b) const {
@@ -118,6 +129,7 @@ void VtcPolicy::ForgetIdle() {
     if (victim < 0 || t.counter < at(victim).counter) victim = number;
   }
   if (victim == last_waited_) last_waited_ = -1;
+  ReportOne(&at(victim));
   numbers_.erase(at(victim).name);
   at(victim) = Tenant();
   free_.push_back(victim);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -32,9 +33,12 @@ struct VtcOptions {
 
 class VtcPolicy final : public SchedulingPolicy {
  public:
+  // Costs of a tenant, in prompt tokens, before its weight; see Report.
+  using OnServed = std::function<void(std::string_view tenant, double cost)>;
+
   // `directory` is borrowed, asked for a tenant's weight when it becomes active, and may be null:
   // all weights are 1.
-  VtcPolicy(VtcOptions options, const TenantDirectory* directory);
+  VtcPolicy(VtcOptions options, const TenantDirectory* directory, OnServed on_served = nullptr);
 
   int32_t TenantIndex(std::string_view tenant) override;
   void OnArrive(int32_t tenant) override;
@@ -43,6 +47,7 @@ class VtcPolicy final : public SchedulingPolicy {
   void OnRejoinQueue(int32_t tenant) override;
   void OnService(int32_t tenant, int64_t prompt_tokens, int64_t generated_tokens) override;
   void OnLoad(int32_t tenant, int64_t bytes) override;
+  void Report() override;
 
   // Of two tenants with equal counters, as after a lift, the one that runs less by its weight goes
   // first, then the one that has waited longer, with all it has: comparing single requests there
@@ -61,6 +66,7 @@ class VtcPolicy final : public SchedulingPolicy {
   struct Tenant {
     std::string name;
     double counter = 0;
+    double unreported = 0;  // cost
     double weight = 1;
     int32_t requests = 0;      // taken in and not ended; 0: idle
     int32_t waiting = 0;       // of these
@@ -71,11 +77,13 @@ class VtcPolicy final : public SchedulingPolicy {
   void BeginWaiting(int32_t tenant);
   void Charge(int32_t tenant, double cost);
   void ForgetIdle();
+  void ReportOne(Tenant* tenant);
   Tenant& at(int32_t tenant) { return tenants_[static_cast<size_t>(tenant)]; }
   const Tenant& at(int32_t tenant) const { return tenants_[static_cast<size_t>(tenant)]; }
 
   const VtcOptions options_;
   const TenantDirectory* const directory_;
+  const OnServed on_served_;
   std::unordered_map<std::string, int32_t> numbers_;
   std::vector<Tenant> tenants_;  // by number; those of no tenant have an empty place in free_
   std::vector<int32_t> free_;    // numbers of forgotten tenants

@@ -146,6 +146,8 @@ void AdapterManager::Settle(const AdapterRef& ref, absl::Status result, bool may
   if (!on_settled.has_value()) return;
   if (result.ok()) {
     metrics_.adapter_loads.Increment();
+    metrics_.by_tenant.Add(ref.tenant, TenantCount::kAdapterLoads);
+    metrics_.by_adapter.Add(ref.tenant, ref.name, AdapterCount::kLoads);
     Tell(ref);
   } else {
     metrics_.adapter_load_failures.WithReason(ErrorReason(result)).Increment();

@@ -4,6 +4,8 @@
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 
+#include "server/telemetry/bounded_counters.h"
+
 namespace lamella {
 
 void Counter::Increment(double by) const {
@@ -24,6 +26,22 @@ double Gauge::Value() const { return gauge_ == nullptr ? 0 : gauge_->Value(); }
 
 void Histogram::Observe(double value) const {
   if (histogram_ != nullptr) histogram_->Observe(value);
+  if (mirror_ != nullptr) mirror_->Observe(value);
+}
+
+void CountersByTenant::Add(std::string_view tenant, TenantCount what, double by) const {
+  if (counters_ != nullptr) counters_->Add(tenant, static_cast<int>(what), by);
+}
+
+std::vector<double> CountersByTenant::Of(std::string_view tenant) const {
+  return counters_ == nullptr ? std::vector<double>() : counters_->TotalsOf(tenant);
+}
+
+void CountersByAdapter::Add(std::string_view tenant, std::string_view adapter, AdapterCount what,
+                            double by) const {
+  if (counters_ == nullptr) return;
+  counters_->Add(std::string(tenant) + BoundedCounters::kSeparator + std::string(adapter),
+                 static_cast<int>(what), by);
 }
 
 }  // namespace lamella

@@ -1,5 +1,5 @@
+#include <prometheus/collectable.h>
 #include <prometheus/exposer.h>
-#include <prometheus/registry.h>
 
 #include "common/base/error.h"
 #include "common/base/reasons.h"
@@ -16,7 +16,7 @@ absl::StatusOr<std::unique_ptr<MetricsExposer>> MetricsExposer::Start(
     const std::string& address, const MetricsRegistry& registry) {
   try {
     auto impl = std::make_unique<Impl>(address);
-    impl->exposer.RegisterCollectable(registry.registry());
+    impl->exposer.RegisterCollectable(registry.collectable());
     return std::unique_ptr<MetricsExposer>(new MetricsExposer(std::move(impl)));
   } catch (const std::exception&) {  // its message names neither address nor cause
     return MakeError(absl::StatusCode::kUnavailable, reasons::kPortInUse, "metrics_listen",

@@ -8,8 +8,13 @@
 #include <prometheus/text_serializer.h>
 
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "common/base/mutex.h"
+#include "server/telemetry/bounded_counters.h"
+#include "server/telemetry/process_metrics.h"
+#include "server/telemetry/vllm_metrics.h"
 
 namespace lamella {
 namespace {
@@ -24,25 +29,37 @@ const Buckets kStepBuckets = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.04,
                               0.08,   0.16,  0.32,   0.64,  1.28, 2.56};
 const Buckets kRowBuckets = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
 const Buckets kAdapterBuckets = {0, 1, 2, 4, 8, 16, 32, 64};
+// Whole requests and their parts.
+const Buckets kRequestBuckets = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
+                                 2.5,  5,     10,   30,  60,   120, 600};
+const Buckets kTokenBuckets = {1, 4, 16, 64, 256, 1024, 4096, 16384, 65536};
+
+// Tenants whose totals GetTenantUsage can tell; a credentials file names no more.
+constexpr size_t kMostTotals = 8192;
 
 class PrometheusByReason final : public CounterByReason::Impl {
  public:
-  explicit PrometheusByReason(prometheus::Family<prometheus::Counter>* family) : family_(family) {}
+  PrometheusByReason(prometheus::Family<prometheus::Counter>* family, std::string label)
+      : family_(family), label_(std::move(label)) {
+    WithReason("other");  // there from the start, so that a scraper knows the name
+  }
 
   Counter WithReason(std::string_view reason) override {
     MutexLock lock(&mutex_);
     auto found = counters_.find(reason);
     if (found != counters_.end()) return found->second;
-    const bool full = counters_.size() >= static_cast<size_t>(CounterByReason::kMaxReasons);
-    const std::string label = full ? "other" : std::string(reason);
-    // Add returns the counter that is there if the label is known.
-    Counter counter(&family_->Add({{"reason", label}}));
-    if (!full) counters_.emplace(label, counter);
+    // "other" is one more.
+    if (counters_.size() > static_cast<size_t>(CounterByReason::kMaxReasons)) {
+      return counters_.find("other")->second;
+    }
+    Counter counter(&family_->Add({{label_, std::string(reason)}}));
+    counters_.emplace(reason, counter);
     return counter;
   }
 
  private:
   prometheus::Family<prometheus::Counter>* const family_;
+  const std::string label_;
   Mutex mutex_;
   std::map<std::string, Counter, std::less<>> counters_ GUARDED_BY(mutex_);
 };
@@ -55,8 +72,8 @@ class Maker {
   Counter MakeCounter(const char* name, const char* help) {
     return Counter(&CounterFamily(name, help).Add({}));
   }
-  CounterByReason MakeByReason(const char* name, const char* help) {
-    return CounterByReason(std::make_shared<PrometheusByReason>(&CounterFamily(name, help)));
+  CounterByReason MakeByReason(const char* name, const char* help, const char* label = "reason") {
+    return CounterByReason(std::make_shared<PrometheusByReason>(&CounterFamily(name, help), label));
   }
   Gauge MakeGauge(const char* name, const char* help) {
     return Gauge(
@@ -95,6 +112,23 @@ void MakeRequestMetrics(Maker make, Metrics* m) {
       make.MakeHistogram("queue_seconds", kLatencyBuckets, "From acceptance to the first step.");
 }
 
+void MakeAnswerMetrics(Maker make, Metrics* m) {
+  m->adapter_wait_seconds = make.MakeHistogram("adapter_wait_seconds", kLatencyBuckets,
+                                               "Of the queue time, waiting for the adapter.");
+  m->prefill_seconds = make.MakeHistogram("prefill_seconds", kLatencyBuckets,
+                                          "From the first step to the first token.");
+  m->decode_seconds =
+      make.MakeHistogram("decode_seconds", kRequestBuckets, "From the first token to the last.");
+  m->inference_seconds = make.MakeHistogram("inference_seconds", kRequestBuckets,
+                                            "From the first step to the last token.");
+  m->request_seconds =
+      make.MakeHistogram("request_seconds", kRequestBuckets, "From acceptance to the last token.");
+  m->request_prompt_tokens =
+      make.MakeHistogram("request_prompt_tokens", kTokenBuckets, "Prompt tokens of a request.");
+  m->request_generated_tokens = make.MakeHistogram("request_generated_tokens", kTokenBuckets,
+                                                   "Tokens generated for a request.");
+}
+
 void MakeEngineMetrics(Maker make, Metrics* m) {
   m->running_sequences = make.MakeGauge("running_sequences", "Sequences that hold KV blocks.");
   m->waiting_sequences = make.MakeGauge("waiting_sequences", "Sequences not yet scheduled.");
@@ -111,7 +145,8 @@ void MakeEngineMetrics(Maker make, Metrics* m) {
                                     "Running requests that were sent back for want of KV blocks.");
   m->replacements = make.MakeCounter(
       "fair_replacements_total", "Running requests that were sent back for another tenant's turn.");
-  m->kv_blocks_total = make.MakeGauge("kv_blocks_total", "KV blocks there are.");
+  m->kv_blocks_total = make.MakeGauge("kv_blocks", "KV blocks there are.");
+  m->kv_block_tokens = make.MakeGauge("kv_block_tokens", "Positions of one KV block.");
   m->integrity_failures =
       make.MakeCounter("integrity_failures_total", "Times that an idle engine missed blocks.");
 }
@@ -131,15 +166,98 @@ void MakeAdapterMetrics(Maker make, Metrics* m) {
       make.MakeByReason("adapter_load_failures_total", "Loads that failed, by reason.");
   m->adapter_load_seconds = make.MakeHistogram("adapter_load_seconds", kLatencyBuckets,
                                                "Reading, verifying and packing one adapter.");
+  m->uploads = make.MakeByReason("uploads_total", "Uploads that ended, by how.", "result");
+  m->upload_bytes =
+      make.MakeCounter("upload_bytes_total", "Bytes of uploaded files, as they came.");
+  m->stored_versions = make.MakeGauge("stored_versions", "Versions in the store.");
+  m->stored_bytes = make.MakeGauge("stored_bytes", "Bytes of their files.");
+}
+
+void MakeServerMetrics(Maker make, Metrics* m) {
+  m->draining = make.MakeGauge("draining", "1 once the server takes no new requests.");
+  m->log_records_lost =
+      make.MakeCounter("request_log_lost_total", "Ended requests that the log did not get.");
+  m->ledger_records_lost = make.MakeCounter("usage_ledger_lost_total",
+                                            "Ended requests that the usage ledger did not get.");
+  m->spans_lost = make.MakeCounter("spans_lost_total", "Spans that the collector did not get.");
+}
+
+// In the order of TenantCount.
+BoundedCountersOptions ByTenant(int32_t most) {
+  const std::string prefix = "lamella_tenant_";
+  return {
+      .labels = {"tenant"},
+      .counts = {{prefix + "requests_total", "Requests accepted."},
+                 {prefix + "rejected_total", "Requests refused."},
+                 {prefix + "prompt_tokens_total", "Prompt tokens of accepted requests."},
+                 {prefix + "cached_prompt_tokens_total", "Of these, found in the prefix index."},
+                 {prefix + "generated_tokens_total", "Tokens generated."},
+                 {prefix + "loads_total", "Adapters loaded."},
+                 {prefix + "service_tokens_total",
+                  "What fair shares charged, in prompt tokens, before weights."}},
+      .most = static_cast<size_t>(most),
+      .most_totals = kMostTotals};
+}
+
+// In the order of AdapterCount.
+BoundedCountersOptions ByAdapter(int32_t most) {
+  const std::string prefix = "lamella_tenant_adapter_";
+  return {.labels = {"tenant", "adapter"},
+          .counts = {{prefix + "requests_total", "Requests accepted."},
+                     {prefix + "prompt_tokens_total", "Prompt tokens of accepted requests."},
+                     {prefix + "generated_tokens_total", "Tokens generated."},
+                     {prefix + "loads_total", "Loads of its versions."}},
+          .most = static_cast<size_t>(most)};
 }
 
 }  // namespace
 
-MetricsRegistry::MetricsRegistry() : registry_(std::make_shared<prometheus::Registry>()) {
+// What a scrape sees.
+class MetricsRegistry::Everything final : public prometheus::Collectable {
+ public:
+  Everything(std::shared_ptr<prometheus::Registry> registry, const MetricsOptions& options,
+             Metrics* metrics)
+      : registry_(std::move(registry)),
+        by_tenant_(std::make_shared<BoundedCounters>(ByTenant(options.most_tenants))),
+        by_adapter_(std::make_shared<BoundedCounters>(ByAdapter(options.most_adapters))) {
+    metrics->by_tenant = CountersByTenant(by_tenant_);
+    metrics->by_adapter = CountersByAdapter(by_adapter_);
+    if (!options.vllm_names) return;
+    vllm_ = std::make_unique<VllmMetrics>(metrics, options.model_name,
+                                          static_cast<size_t>(options.most_adapters));
+  }
+
+  std::vector<prometheus::MetricFamily> Collect() const override {
+    std::vector<prometheus::MetricFamily> all = registry_->Collect();
+    Append(by_tenant_->Collect(), &all);
+    Append(by_adapter_->Collect(), &all);
+    Append(process_.Collect(), &all);
+    if (vllm_ != nullptr) Append(vllm_->Collect(), &all);
+    return all;
+  }
+
+ private:
+  static void Append(std::vector<prometheus::MetricFamily> families,
+                     std::vector<prometheus::MetricFamily>* all) {
+    for (prometheus::MetricFamily& family : families) all->push_back(std::move(family));
+  }
+
+  const std::shared_ptr<prometheus::Registry> registry_;
+  const std::shared_ptr<BoundedCounters> by_tenant_;
+  const std::shared_ptr<BoundedCounters> by_adapter_;
+  const ProcessMetrics process_;
+  std::unique_ptr<VllmMetrics> vllm_;
+};
+
+MetricsRegistry::MetricsRegistry(const MetricsOptions& options)
+    : registry_(std::make_shared<prometheus::Registry>()) {
   const Maker make(registry_.get());
   MakeRequestMetrics(make, &metrics_);
+  MakeAnswerMetrics(make, &metrics_);
   MakeEngineMetrics(make, &metrics_);
   MakeAdapterMetrics(make, &metrics_);
+  MakeServerMetrics(make, &metrics_);
+  everything_ = std::make_shared<Everything>(registry_, options, &metrics_);
 }
 
 MetricsRegistry::~MetricsRegistry() = default;
@@ -154,7 +272,11 @@ void MetricsRegistry::SetBuildInfo(const BuildInfo& info) {
 }
 
 std::string MetricsRegistry::Text() const {
-  return prometheus::TextSerializer().Serialize(registry_->Collect());
+  return prometheus::TextSerializer().Serialize(everything_->Collect());
+}
+
+std::shared_ptr<prometheus::Collectable> MetricsRegistry::collectable() const {
+  return everything_;
 }
 
 }  // namespace lamella

@@ -2,14 +2,15 @@
 // HTTP. Owned by the composition root; must outlive every room that holds its Metrics. Thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "server/telemetry/metrics.h"
 
 namespace prometheus {
+class Collectable;
 class Registry;
 }  // namespace prometheus
 
@@ -22,25 +23,37 @@ struct BuildInfo {
   std::string dtype;
 };
 
+struct MetricsOptions {
+  int32_t most_tenants = 64;    // with series of their own; 0: all under "other"
+  int32_t most_adapters = 128;  // the same, and names in a label of vllm:lora_requests_info
+  bool vllm_names = true;       // also under the names that vLLM gives its own
+  std::string model_name;       // of those, the label `model_name`
+};
+
 class MetricsRegistry {
  public:
-  MetricsRegistry();
+  explicit MetricsRegistry(const MetricsOptions& options = {});
   ~MetricsRegistry();
   MetricsRegistry(const MetricsRegistry&) = delete;
   MetricsRegistry& operator=(const MetricsRegistry&) = delete;
 
   Metrics* metrics() { return &metrics_; }
+  const Metrics* metrics() const { return &metrics_; }
 
   void SetBuildInfo(const BuildInfo& info);
 
   // In Prometheus' text format.
   std::string Text() const;
 
-  std::shared_ptr<prometheus::Registry> registry() const { return registry_; }
+  // All that there is to collect.
+  std::shared_ptr<prometheus::Collectable> collectable() const;
 
  private:
+  class Everything;
+
   std::shared_ptr<prometheus::Registry> registry_;
   Metrics metrics_;
+  std::shared_ptr<Everything> everything_;
 };
 
 // Serves GET /metrics until it is destroyed.

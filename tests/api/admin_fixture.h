@@ -20,6 +20,7 @@
 #include "common/formats/digest.h"
 #include "lamella/v1/adapter_admin.grpc.pb.h"
 #include "server/api/rpc_server.h"
+#include "server/telemetry/metrics_registry.h"
 #include "tests/api/expect_error.h"
 #include "tests/testing/base_specs.h"
 #include "tests/testing/fake_adapters.h"
@@ -110,7 +111,8 @@ class AdminTest : public ::testing::Test {
                    .watch = hub_.get(),
                    .workers = workers_.get(),
                    .authenticator = &authenticator_,
-                   .clock = &clock_};
+                   .clock = &clock_,
+                   .metrics = registry_.metrics()};
     auto server = RpcServer::Start({.address = "127.0.0.1:0", .flag = "admin-listen"}, deps);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -255,6 +257,7 @@ class AdminTest : public ::testing::Test {
   BaseSpec base_ = testing::MakeDecoderSpec(
       {.layers = 2, .hidden = kSize, .q_out = kSize, .kv_out = kSize, .mlp = kSize});
   RealClock clock_;
+  MetricsRegistry registry_;
   size_t watch_capacity_ = 8192;
   Authenticator authenticator_ = Authenticator::Everyone("default");
   FakeResidencyAdmin residency_;

@@ -80,6 +80,25 @@ TEST_F(UploadTest, MakesAVersionAndSwitchesTheAliasAtOnce) {
   EXPECT_EQ(store_->Resolve("default", "mine", "")->version, outcome.version());
 }
 
+TEST_F(UploadTest, EveryEndIsCountedByHowItEnded) {
+  const auto counted = [this](const char* result) {
+    return registry_.metrics()->uploads.WithReason(result).Value();
+  };
+  const UploadFiles files = Files();
+  EXPECT_TRUE(Upload("mine", files).status.ok());
+  EXPECT_TRUE(Upload("mine", files).status.ok());
+  EXPECT_TRUE(Upload("mine", files, [](v1::UploadHeader* header) {
+                header->set_validate_only(true);
+              }).status.ok());
+  EXPECT_FALSE(
+      Upload("mine", files, [](v1::UploadHeader* header) { header->set_alias("A"); }).status.ok());
+  EXPECT_EQ(counted("created"), 1);
+  EXPECT_EQ(counted("deduplicated"), 1);
+  EXPECT_EQ(counted("validated"), 1);
+  EXPECT_EQ(counted("invalid_resource_name"), 1);
+  EXPECT_EQ(registry_.metrics()->upload_bytes.Value(), 3 * static_cast<double>(files.bytes()));
+}
+
 TEST_F(UploadTest, ProgressRisesAndEndsWithValidating) {
   const UploadFiles files = Files();
   const UploadOutcome outcome = Upload("mine", files);

@@ -5,7 +5,8 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
-#include <thread>
+
+#include "common/base/machine_limits.h"
 
 namespace lamella::bench {
 
@@ -17,7 +18,7 @@ std::string ProcessorName() {
   return "unknown";
 }
 
-int32_t ProcessorCount() { return static_cast<int32_t>(std::thread::hardware_concurrency()); }
+int32_t ProcessorCount() { return ReadMachineLimits().processors; }
 
 std::string CommitName() {
   const std::unique_ptr<FILE, int (*)(FILE*)> pipe(

@@ -38,7 +38,36 @@ TEST_F(FlagsTest, DefaultsNeedOnlyAModel) {
   EXPECT_EQ(parsed->config.model.path, "m.gguf");
   EXPECT_EQ(parsed->config.model.dtype, DtypeOption::kBf16);
   EXPECT_EQ(parsed->config.listen.address, "127.0.0.1:50051");
-  EXPECT_EQ(parsed->config.model.kv_cache_bytes, 512 << 20);
+  EXPECT_EQ(parsed->config.model.kv_cache_bytes, 0);
+}
+
+TEST_F(FlagsTest, WhatIsNotGivenFitsTheMachine) {
+  ServerConfig config;
+  ASSERT_TRUE(config.FitTo({.processors = 3, .memory_bytes = int64_t{1} << 30}).ok());
+  EXPECT_EQ(config.model.threads, 3);
+  EXPECT_EQ(config.model.kv_cache_bytes, 256 << 20);
+  EXPECT_EQ(config.adapters.cache_bytes, 128 << 20);
+
+  config = ServerConfig();
+  ASSERT_TRUE(config.FitTo({.processors = 1000, .memory_bytes = int64_t{1} << 40}).ok());
+  EXPECT_EQ(config.model.threads, 256);
+  EXPECT_EQ(config.model.kv_cache_bytes, 512 << 20);
+  EXPECT_EQ(config.adapters.cache_bytes, 256 << 20);
+}
+
+TEST_F(FlagsTest, WhatIsGivenStaysOrIsRefused) {
+  ServerConfig config;
+  config.model.threads = 5;
+  config.model.kv_cache_bytes = 900 << 20;
+  config.adapters.cache_bytes = 100 << 20;
+  const MachineLimits machine = {.processors = 2, .memory_bytes = 1000 << 20};
+  ASSERT_TRUE(config.FitTo(machine).ok());
+  EXPECT_EQ(config.model.threads, 5);
+  EXPECT_EQ(config.model.kv_cache_bytes, 900 << 20);
+  config.adapters.cache_bytes += 1;
+  const absl::Status status = config.FitTo(machine);
+  EXPECT_EQ(ErrorField(status), "kv-cache-bytes");
+  EXPECT_THAT(std::string(status.message()), HasSubstr("1048576000 bytes"));
 }
 
 TEST_F(FlagsTest, EveryFlagArrives) {
@@ -121,7 +150,8 @@ TEST_F(FlagsTest, BadFlagsNameTheFlagAndTheValue) {
   ExpectRefused({"--model=m", "--max-rows-per-step=4", "--max-sequences=4"}, "max-sequences",
                 "[1, 3], got 4");
   ExpectRefused({"--model=m", "--max-rows-per-step=1"}, "max-rows-per-step", "got 1");
-  ExpectRefused({"--model=m", "--adapter-cache-bytes=0"}, "adapter-cache-bytes", "got 0");
+  ExpectRefused({"--model=m", "--adapter-cache-bytes=65T"}, "adapter-cache-bytes",
+                "got 71468255805440");
   ExpectRefused({"--model=m", "--adapter-load-slice=2s"}, "adapter-load-slice", "got 2s");
 }
 
@@ -171,7 +201,7 @@ TEST_F(FlagsTest, HelpAndVersionNeedNoModel) {
   EXPECT_EQ(Parse({"--help"})->action, CommandLine::Action::kPrintHelp);
   EXPECT_EQ(Parse({"--version"})->action, CommandLine::Action::kPrintVersion);
   EXPECT_THAT(FlagsHelp(), HasSubstr("--kv-cache-bytes"));
-  EXPECT_THAT(FlagsHelp(), HasSubstr("Default: 512MiB."));
+  EXPECT_THAT(FlagsHelp(), HasSubstr("512 MiB, or a quarter of what the process may use"));
 }
 
 }  // namespace

@@ -1,15 +1,14 @@
 #include "tests/integration/server_process.h"
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <utility>
+
+#include "tests/testing/http_get.h"
 
 namespace lamella::testing {
 namespace {
@@ -19,26 +18,6 @@ std::vector<std::string> ServerCommand(const std::vector<std::string>& flags) {
                                       "--admin-listen=127.0.0.1:0", "--metrics-listen=127.0.0.1:0"};
   command.insert(command.end(), flags.begin(), flags.end());
   return command;
-}
-
-// The body and head of GET /metrics.
-std::string GetMetrics(int port) {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(static_cast<uint16_t>(port));
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  std::string text;
-  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
-    const std::string request = "GET /metrics HTTP/1.0\r\n\r\n";
-    char buffer[4096];
-    ssize_t n = write(fd, request.data(), request.size());
-    while (n > 0 && (n = read(fd, buffer, sizeof(buffer))) > 0) {
-      text.append(buffer, static_cast<size_t>(n));
-    }
-  }
-  close(fd);
-  return text;
 }
 
 }  // namespace
@@ -129,8 +108,12 @@ std::string ServerProcess::address() { return ReadyField("address"); }
 
 std::string ServerProcess::admin_address() { return ReadyField("admin"); }
 
+std::string ServerProcess::Metrics() {
+  return HttpGet(std::stoi(ReadyField("metrics_port")), "/metrics");
+}
+
 double ServerProcess::Metric(const std::string& name) {
-  const std::string text = GetMetrics(std::stoi(ReadyField("metrics_port")));
+  const std::string text = Metrics();
   const size_t found = text.find("\n" + name + " ");
   return found == std::string::npos ? 0 : std::stod(text.substr(found + name.size() + 2));
 }

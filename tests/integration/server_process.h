@@ -53,6 +53,8 @@ class ServerProcess {
   std::string admin_address();  // "off" without a store
   Process& process() { return process_; }
 
+  // What a scraper gets.
+  std::string Metrics();
   // The value of one metric, such as `lamella_requests_accepted_total`; 0 if it is not there.
   double Metric(const std::string& name);
 

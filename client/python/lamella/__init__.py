@@ -6,6 +6,8 @@
         for piece in client.generate("Word: lovely\\nSentiment:", adapter="sentiment"):
             print(piece, end="")
 """
-from lamella.client import Adapter, Answer, Choice, Client, LamellaError, Model, TokenLogprob, TokenLogprobs
+from lamella.aio import AsyncClient
+from lamella.client import Client
+from lamella.values import Adapter, Answer, Choice, LamellaError, Model, TokenLogprob, TokenLogprobs
 
-__all__ = ["Adapter", "Answer", "Choice", "Client", "LamellaError", "Model", "TokenLogprob", "TokenLogprobs"]
+__all__ = ["Adapter", "Answer", "AsyncClient", "Choice", "Client", "LamellaError", "Model", "TokenLogprob", "TokenLogprobs"]
