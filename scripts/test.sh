@@ -5,15 +5,17 @@
 #   scripts/test.sh --all    also the torch-free rooms under ASan+UBSan and TSan, clang's thread-safety
 #                            analysis, a short fuzz of every parser, a bench smoke, deploy/ and the edge's proxies:
 #                            what CI runs
+#   scripts/test.sh --nightly  --all, and then the figures of the edge, with a soak of ten minutes
 #
 # Logs of each stage are in build/logs. Tests with the label `models` use the demo base models.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
 case "${1:-}" in
-  "") all=false ;;
-  --all) all=true ;;
-  *) sed -n '2,10p' "$0"; exit 2 ;;
+  "") all=false nightly=false ;;
+  --all) all=true nightly=false ;;
+  --nightly) all=true nightly=true ;;
+  *) sed -n '2,11p' "$0"; exit 2 ;;
 esac
 
 fetch_models() {
@@ -56,3 +58,4 @@ if $all; then
   done
   grep -E 'tests passed' "$LOGS"/ctest*.log
 fi
+if $nightly; then stage prove-edge scripts/prove.sh edge; fi

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Fails when a rule, a dashboard or the scaler names a metric, or a reason, that the server does not have.
 
-usage: scripts/deploy/check_metrics_used.py [EXPOSITION]
+usage: scripts/deploy/check_metrics_used.py
 
-EXPOSITION is a file with what a server answered to GET /metrics; without it the names are those of
-docs/metrics.md. Also holds that every panel has the dashboard's datasource variable, that every alert is in
+The server's names are those of docs/metrics.md, which a test compares with what a server exports. Also holds that every panel has the dashboard's datasource variable, that every alert is in
 RUNBOOK.md, and that RUNBOOK.md knows no other.
 """
 import json
@@ -20,13 +19,8 @@ NAME = re.compile(r"\b(?:lamella|vllm)[_:][a-zA-Z0-9_:]+")
 SUFFIXES = ("_bucket", "_sum", "_count")
 
 
-def metrics_of_exposition(text):
-    """Name of each metric, and whether it is a histogram."""
-    return {name: kind == "histogram" for name, kind in re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE)}
-
-
 def metrics_of_docs():
-    """The same, of the page that a test compares with what a server exports."""
+    """Name of each metric, and whether it is a histogram."""
     text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
     return {name: kind == "histogram" for name, kind in re.findall(r"^\| `([a-z0-9_:]+)` \| (\w+) \|", text, re.MULTILINE)}
 
@@ -110,10 +104,7 @@ def runbook_faults():
 
 
 def main():
-    if len(sys.argv) > 1:
-        metrics = metrics_of_exposition(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
-    else:
-        metrics = metrics_of_docs()
+    metrics = metrics_of_docs()
     count, faults = expression_faults(metrics)
     faults += dashboard_faults() + runbook_faults()
     print("\n".join(faults) if faults else f"metrics used: {count} uses of {len(metrics)} metrics, all there")

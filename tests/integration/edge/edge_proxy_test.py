@@ -3,6 +3,7 @@
 Skips a proxy that scripts/setup.sh --tools did not install, and says so.
 """
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -199,6 +200,27 @@ class EdgeCases:
             with self.assertRaises(grpc.RpcError) as caught:
                 administrator.unary_unary("/lamella.v1.AdapterAdminService/ListAdapters")(b"\xff", timeout=60)
             self.assertEqual(LamellaError(caught.exception).reason, "MALFORMED_REQUEST")
+
+
+class ExampleConfigTest(unittest.TestCase):
+    """deploy/config, read by the server itself."""
+
+    config = processes.ROOT / "deploy/config"
+
+    def test_the_server_starts_with_the_example_credentials(self):
+        server = processes.Server(SERVER, MODEL, f"--credentials={self.config}/credentials.json")
+        self.addCleanup(server.stop)
+        with grpc.insecure_channel(server.address) as channel, self.assertRaises(grpc.RpcError) as caught:
+            Stream(channel, 5).read_to_end()
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAUTHENTICATED)
+
+    def test_the_unit_names_flags_that_are_there_and_waits_for_the_drain(self):
+        unit = (self.config / "lamella-server.service").read_text()
+        given = dict(re.findall(r"^\s+--([a-z-]+)=(\S+)", unit, re.MULTILINE))
+        known = subprocess.run([SERVER, "--help"], check=True, capture_output=True, text=True).stdout
+        self.assertEqual([flag for flag in given if f"  --{flag}\n" not in known], [])
+        self.assertGreater(int(re.search(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE).group(1)),
+                           int(given["drain-grace"].rstrip("s")) + 2)
 
 
 class HaproxyTest(EdgeCases, unittest.TestCase):
