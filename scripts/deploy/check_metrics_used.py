@@ -3,8 +3,8 @@
 
 usage: scripts/deploy/check_metrics_used.py
 
-The server's names are those of docs/metrics.md, which a test compares with what a server exports. Also holds that every panel has the dashboard's datasource variable, that every alert is in
-RUNBOOK.md, and that RUNBOOK.md knows no other.
+The server's names are those of docs/metrics.md, which a test compares with what a server exports. Also holds that every
+panel has the dashboard's datasource variable, that every alert is in RUNBOOK.md, and that RUNBOOK.md knows no other.
 """
 import json
 import pathlib
