@@ -1,7 +1,7 @@
 """The soak of the edge area: hours of mixed load on one server, its memory and its descriptors. A module for edge.py.
 
 Callers stream from the base and from adapters, some leave in mid-stream, some ask for what is not there; adapters are
-uploaded, switched and deleted meanwhile; metrics are scraped. Every answer must be the one that its call deserves.
+uploaded and deleted meanwhile; metrics are scraped. Every answer must be the one that its call deserves.
 """
 import json
 import math
@@ -18,6 +18,7 @@ import edge_live as live
 import processes
 
 CALLERS = 6
+CHURNERS = 4  # at first; then one, which rests
 ADAPTERS = 12
 BUCKETS = 20
 LEAST_MINUTES = 8  # before that what grows are caches and pools
@@ -29,12 +30,16 @@ class Callers:
 
     def __init__(self, server, folder):
         self.ended, self.errors, self._lock = {}, [], threading.Lock()
-        self._stop = threading.Event()
+        self._stop, self._settled = threading.Event(), threading.Event()
         self._server, self._folder = server, folder
-        work = [self._call] * CALLERS + [self._churn, self._scrape]
+        work = [self._call] * CALLERS + [self._scrape] + [self._churn] * CHURNERS
         self._threads = [threading.Thread(target=self._run, args=(one, seed)) for seed, one in enumerate(work)]
         for thread in self._threads:
             thread.start()
+
+    def settle(self):
+        """The lists of what happened lately are full: from now on changes come at their usual pace."""
+        self._settled.set()
 
     def stop(self):
         self._stop.set()
@@ -84,11 +89,13 @@ class Callers:
 
     def _churn(self, _channel, draw):
         """An adapter of its own comes, answers and goes."""
-        name = f"churn-{draw.randrange(4)}"
+        name = f"churn-{threading.get_ident()}"
+        if self._settled.is_set() and draw.random() > 1 / CHURNERS:
+            self._stop.wait(2)
+            return "rested"
         self._lamella("adapters", "upload", str(self._folder / "adapter"), "--id", name, "--alias", "live")
         self._lamella("generate", "ab", "--adapter", name, "--max-tokens", "5", "--ignore-eos")
         self._lamella("adapters", "delete", name, "--force")
-        self._stop.wait(0.5)
         return "churned"
 
     def _lamella(self, *arguments):
@@ -135,16 +142,17 @@ def prepare(server, folder):
 def soak(minutes):
     """One row each for memory, descriptors and answers."""
     figure = f"soak of {minutes:g} minutes: {CALLERS} callers, churn, cancels"
-    # Room for a few adapters only: loads and evictions all the time. Memory of keys and values counts from its first use, so
-    # that there must be so little that all of it is used soon.
-    with live.served("--adapter-cache-bytes=96KiB", "--kv-cache-bytes=8MiB") as (server, folder):
+    # Room for all adapters that can be in use at one time, and not for all there are: loads and evictions. Memory of keys and
+    # values counts from its first use, so that there must be so little that all of it is used soon.
+    with live.served("--adapter-cache-bytes=384KiB", "--kv-cache-bytes=8MiB") as (server, folder):
         prepare(server, folder)
         callers = Callers(server, folder)
         begin, samples, files = time.monotonic(), [], []
         while time.monotonic() - begin < 60 * minutes and server.process.poll() is None:
             time.sleep(min(1, minutes / 4))
-            # The first third fills caches and pools.
+            # The first third fills caches, pools and the ring of events that watchers may still read.
             if time.monotonic() - begin > 20 * minutes:
+                callers.settle()
                 samples.append((time.monotonic(), processes.rss_bytes(server.pid)))
                 files.append(processes.open_files(server.pid))
         callers.stop()

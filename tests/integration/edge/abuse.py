@@ -84,7 +84,7 @@ def settings(connect, scale):
 
 def slow_readers(connect, scale, hold):
     """Streams of long answers that nobody reads, while hold() runs."""
-    body = message(generate_body(100_000))
+    body = message(generate_body(3000, logprobs=20))
     connections = []
     try:
         for _ in range(max(2, int(16 * scale))):
@@ -130,10 +130,12 @@ def _is_open(connection):
         return False
 
 
-def generate_body(tokens: int) -> bytes:
-    """A GenerateRequest of text "ab", greedy, that does not end before `tokens`."""
+def generate_body(tokens: int, logprobs: int = 0) -> bytes:
+    """A GenerateRequest of text "ab", greedy, that does not end before `tokens`; with logprobs each takes hundreds of bytes."""
     from lamella.v1 import generation_pb2 as pb  # pylint: disable=import-outside-toplevel
     request = pb.GenerateRequest(text="ab")
     request.stop.max_tokens = tokens
     request.stop.ignore_eos = True
+    if logprobs:
+        request.output.logprobs = logprobs
     return request.SerializeToString()

@@ -225,7 +225,7 @@ class ExampleConfigTest(unittest.TestCase):
 
 class HaproxyTest(EdgeCases, unittest.TestCase):
     kind = "haproxy"
-    small_limits = [("sc0_http_req_rate gt 2000 ", "sc0_http_req_rate gt 20 ")]
+    small_limits = [("http_req_rate(1s)", "http_req_rate(600s)"), ("sc0_http_req_rate gt 400 ", "sc0_http_req_rate gt 20 ")]
 
 
 class NginxTest(EdgeCases, unittest.TestCase):

@@ -133,10 +133,11 @@ def missing(kind: str) -> bool:
 class Edge(Process):
     """A proxy with its profile, in front of one server.
 
-    changes: pairs of text of the profile and what stands there in this test. Every one must be found.
+    changes: pairs of text of the profile and what stands there in this test. Every one must be found. connections: what
+    HAProxy accepts; it wants two descriptors for each, and few by default, so that any machine has them.
     """
 
-    def __init__(self, kind: str, server: Server, folder: pathlib.Path, changes=()):
+    def __init__(self, kind: str, server: Server, folder: pathlib.Path, changes=(), connections: int = 400):
         self.kind = kind
         self.folder = pathlib.Path(folder)
         tls, run = self.folder / "tls", self.folder / "run"
@@ -153,7 +154,7 @@ class Edge(Process):
             replaced += [("/run/lamella-edge", str(run)), ("worker_processes auto;", "worker_processes 2; user root;"
                                                            if os.geteuid() == 0 else "worker_processes 2;")]
         if kind == "haproxy":
-            replaced.append(("maxconn 8000", "maxconn 400"))  # descriptors that any machine gives
+            replaced.append(("maxconn 8000", f"maxconn {connections}"))
         path = self._render(profile, replaced)
         if kind == "envoy":
             (tls / "certificate.yaml").write_text(
