@@ -47,6 +47,14 @@ done
 haproxy -c -f "$work/edge/haproxy.cfg"
 nginx -t -q -e stderr -c "$work/edge/nginx.conf" && echo "nginx.conf is valid"
 envoy --mode validate -l warn -c "$work/edge/envoy.yaml"
+# The same profile as it lies in the kustomization.
+mkdir "$work/config"
+cp "$work/edge/tls.pem" "$work/edge/tls.crt"
+cp "$work/edge/tls.pem" "$work/edge/tls.key"
+for file in envoy.yaml certificate.yaml; do
+  sed "s#/etc/lamella/edge#$work/edge#g; s#/etc/lamella/config#$work/config#g" "deploy/kubernetes/base/$file" >"$work/config/$file"
+done
+envoy --mode validate -l warn -c "$work/config/envoy.yaml"
 refuses "a word that HAProxy does not know" haproxy -c -f <(sed 's/tune.bufsize/tune.buffersize/' "$work/edge/haproxy.cfg")
 "$python" deploy/proxy/status_details.py | while read -r reason value; do
   grep -q "$value" deploy/proxy/haproxy.cfg || { echo "haproxy.cfg: another status detail for $reason"; exit 1; }

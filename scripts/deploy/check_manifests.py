@@ -60,6 +60,12 @@ def server_flags():
     return {name.replace("_", "-") for name in re.findall(r"ABSL_FLAG\(\s*[\w:<>]+,\s*(\w+)", text)}
 
 
+def liveness_name():
+    """The health service that stays SERVING while the server drains."""
+    headers = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "server/api").glob("*.h")))
+    return re.search(r'kLivenessName\[\] = "(\w+)"', headers).group(1)
+
+
 def seconds(text):
     parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
     hours, minutes, rest = (int(part or 0) for part in parts.groups())
@@ -113,8 +119,8 @@ def server_faults(pod):
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         if container.get(probe, {}).get("grpc", {}).get("port") != 50051:
             faults.append(f"no gRPC {probe} on the data port")
-    if container.get("livenessProbe", {}).get("grpc", {}).get("service") != "live":
-        faults.append("the liveness probe does not ask for `live`, which a drain leaves SERVING")
+    if container.get("livenessProbe", {}).get("grpc", {}).get("service") != liveness_name():
+        faults.append(f"the liveness probe does not ask for `{liveness_name()}`, which a drain leaves SERVING")
     if container.get("readinessProbe", {}).get("grpc", {}).get("service"):
         faults.append("the readiness probe must ask for the whole server")
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
