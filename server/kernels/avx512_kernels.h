@@ -1,4 +1,4 @@
-// What the AVX512 file defines for its tables: see KernelTable for the contracts. Internal to the
+// What the AVX512 files define for their tables: see KernelTable for the contracts. Internal to the
 // room.
 #pragma once
 
@@ -23,5 +23,14 @@ void PackLinear(const float* w, int64_t row_begin, int64_t rows, int64_t n, int6
                 void* packed);
 void UnpackRow(const void* packed, int64_t n, int64_t k, int64_t row, float* out);
 void PackLoraB(const float* b, int64_t n, int64_t rank, float scale, void* packed);
+
+// On a quantized base, for processors with AVX512_VNNI; weights are packed as everywhere.
+template <typename Q>
+size_t QuantizedRowsBytes(int64_t rows, int64_t k);
+template <typename Q>
+void PackQuantizedRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
+                       int64_t tile_end, void* packed);
+template <typename Q, typename T>
+void QuantizedLinear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end);
 
 }  // namespace lamella::kernels::avx512

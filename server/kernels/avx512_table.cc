@@ -1,5 +1,5 @@
-// The AVX512 tables: the AVX2 ones with linear layers of their own; on a quantized base those are
-// AVX2's. This file is compiled for the baseline: it only names functions.
+// The AVX512 tables: the AVX2 ones with linear layers of their own; on a quantized base only if the
+// processor has AVX512_VNNI. This file is compiled for the baseline: it only names functions.
 #include "server/kernels/avx512_kernels.h"
 #include "server/kernels/bf16.h"
 #include "server/kernels/isa_tables.h"
@@ -7,12 +7,26 @@
 namespace lamella::kernels {
 namespace {
 
+// Factors of bfloat16 lie in the order of columns; those of float are AVX2's.
+void SetFactors(KernelTable* /*table*/, float /*tag*/) {}
+void SetFactors(KernelTable* table, BF16 /*tag*/) { table->pack_lora_b = avx512::PackLoraB; }
+
 template <typename T>
 void SetLinear(KernelTable* table) {
   table->row_tile = avx512::kRowTile;
   table->packed_rows_bytes = avx512::PackedRowsBytes;
   table->pack_rows = avx512::PackRows;
   table->linear = avx512::Linear<T>;
+  SetFactors(table, T());
+}
+
+template <typename Q, typename T>
+void SetQuantizedLinear(KernelTable* table) {
+  table->row_tile = avx512::kRowTile;
+  table->packed_rows_bytes = avx512::QuantizedRowsBytes<Q>;
+  table->pack_rows = avx512::PackQuantizedRows<Q>;
+  table->linear = avx512::QuantizedLinear<Q, T>;
+  SetFactors(table, T());
 }
 
 TableSet MakeTables() {
@@ -30,7 +44,14 @@ TableSet MakeTables() {
   table.packed_linear_bytes = avx512::PackedLinearBytes;
   table.pack_linear = avx512::PackLinear;
   table.unpack_row = avx512::UnpackRow;
-  table.pack_lora_b = avx512::PackLoraB;
+  if (__builtin_cpu_supports("avx512vnni")) {
+    constexpr auto kInt8 = static_cast<size_t>(Quantization::kInt8);
+    constexpr auto kInt4 = static_cast<size_t>(Quantization::kInt4);
+    SetQuantizedLinear<Int8Groups, float>(&tables.f32[kInt8]);
+    SetQuantizedLinear<Int8Groups, BF16>(&tables.bf16[kInt8]);
+    SetQuantizedLinear<Int4Groups, float>(&tables.f32[kInt4]);
+    SetQuantizedLinear<Int4Groups, BF16>(&tables.bf16[kInt4]);
+  }
   return tables;
 }
 
