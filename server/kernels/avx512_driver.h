@@ -1,9 +1,10 @@
 // How a linear layer of any number of rows is cut into register tiles on AVX512, whatever its weights
-// are stored as: rows are split evenly into tiles of at most 12, which changes no bit since rows never
-// meet. Internal to the room.
+// are stored as: rows are split evenly into tiles of at most W::kMaxRows, which changes no bit since rows
+// never meet. Internal to the room.
 //
 // W, the weights, has
 //   W::Lora             element type of low-rank factors
+//   W::kMaxRows         rows in one register tile at most
 //   W::TileBytes(k)     of one packed column tile
 //   W::RowBytes(k)      of one packed row of activations
 //   W::Turns(k)         turns of the loop over k, in each of which W::Run asks once for others' memory
@@ -22,7 +23,7 @@ namespace lamella::kernels::avx512 {
 namespace {
 
 struct TileView : View {
-  static constexpr int kMaxRows = kRowTile;
+  static constexpr int kMaxRows = kRowTile;  // the most of any W
 };
 
 // Bytes of its own tile that a pass asks for ahead of itself.
@@ -65,7 +66,7 @@ LAMELLA_KERNEL_INLINE void RunTiles(const LinearArgs& args, int64_t row_begin, i
 }
 
 // Picks the instance for `rows` rows of column tiles [tile, end).
-template <typename W, bool kAlone, int R = kRowTile>
+template <typename W, bool kAlone, int R = W::kMaxRows>
 void RunRows(const LinearArgs& args, RowTile rows, int64_t tile, int64_t end, const Terms& terms,
              Prefetch* prefetch) {
   if constexpr (R > 1) {
@@ -96,7 +97,7 @@ int64_t BlockTiles(const LinearArgs& args, int64_t row_tiles) {
 template <typename W>
 void RunLinear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
   if (args.rows == 0) return;
-  const int64_t row_tiles = RowTileCount(args.rows, kRowTile);
+  const int64_t row_tiles = RowTileCount(args.rows, W::kMaxRows);
   if (row_tiles == 1) {
     return RunRows<W, true>(args, {0, args.rows}, tile_begin, tile_end, AllTerms(args), nullptr);
   }
@@ -109,7 +110,7 @@ void RunLinear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
     const int64_t part_bytes = CeilDiv(next_tiles * tile_bytes, row_tiles);
     Terms terms = AllTerms(args);
     for (int64_t i = 0; i < row_tiles; ++i) {
-      const RowTile rows = SplitRows(args.rows, kRowTile, i);
+      const RowTile rows = SplitRows(args.rows, W::kMaxRows, i);
       terms.SkipTo(rows.begin);
       const int64_t passes = CeilDiv(end - tile, ColumnsFor(static_cast<int>(rows.count)));
       Prefetch prefetch = {next + i * part_bytes, CeilDiv(part_bytes, passes * W::Turns(args.k))};

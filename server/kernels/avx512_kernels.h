@@ -10,6 +10,8 @@
 namespace lamella::kernels::avx512 {
 
 inline constexpr int32_t kRowTile = 12;
+// 11 rows times 2 column tiles reach 0.62 of the float peak, 8 times 3 reach 0.76.
+inline constexpr int32_t kQuantizedRowTile = 8;
 
 size_t PackedRowsBytes(int64_t rows, int64_t k);
 void PackRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,

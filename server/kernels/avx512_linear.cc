@@ -86,6 +86,7 @@ LAMELLA_KERNEL_INLINE void Accumulate(const float* x, const BF16* w, int64_t k, 
 template <typename T>
 struct FloatWeights {
   using Lora = T;
+  static constexpr int kMaxRows = kRowTile;
 
   LAMELLA_KERNEL_INLINE int64_t TileBytes(int64_t k) {
     return TileElements(k, T()) * static_cast<int64_t>(sizeof(T));

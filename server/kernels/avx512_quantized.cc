@@ -39,6 +39,7 @@ struct IntTile {
 template <typename Q, typename T>
 struct QuantizedWeights {
   using Lora = T;
+  static constexpr int kMaxRows = kQuantizedRowTile;
 
   LAMELLA_KERNEL_INLINE int64_t TileBytes(int64_t k) { return kernels::TileBytes<Q>(k); }
   LAMELLA_KERNEL_INLINE int64_t RowBytes(int64_t k) {
@@ -151,7 +152,7 @@ void PackQuantizedRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int
                        int64_t tile_end, void* packed) {
   const int64_t pairs = GroupsOf<Q>(k) * kGroupPairs<Q>;
   for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
-    const RowTile part = SplitRows(rows, kRowTile, tile);
+    const RowTile part = SplitRows(rows, kQuantizedRowTile, tile);
     uint32_t* out = static_cast<uint32_t*>(packed) + rows + part.begin * pairs;
     for (int64_t r = 0; r < part.count; ++r) {
       const int64_t row = part.begin + r;

@@ -22,7 +22,7 @@ void SetLinear(KernelTable* table) {
 
 template <typename Q, typename T>
 void SetQuantizedLinear(KernelTable* table) {
-  table->row_tile = avx512::kRowTile;
+  table->row_tile = avx512::kQuantizedRowTile;
   table->packed_rows_bytes = avx512::QuantizedRowsBytes<Q>;
   table->pack_rows = avx512::PackQuantizedRows<Q>;
   table->linear = avx512::QuantizedLinear<Q, T>;
