@@ -1,5 +1,5 @@
-// What the AMX file defines for its table: see KernelTable for the contracts. Serving dtype bfloat16
-// only; activations are rounded to one bfloat16 (avx512bf16_kernels.h says what that costs). Internal
+// What the AMX files define for their tables: see KernelTable for the contracts. Without quantization
+// the serving dtype is bfloat16, and activations are rounded to one bfloat16 (avx512bf16_kernels.h says what that costs). Internal
 // to the room.
 #pragma once
 
@@ -21,5 +21,16 @@ void PackRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile
               int64_t tile_end, void* packed);
 void PackLoraB(const float* b, int64_t n, int64_t rank, float scale, void* packed);
 void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end);
+
+// On an int8 base, in a layout of its own; adapters of T.
+size_t Int8LinearBytes(int64_t n, int64_t k);
+void PackInt8Linear(const float* w, int64_t row_begin, int64_t rows, int64_t n, int64_t k,
+                    void* packed);
+void UnpackInt8Row(const void* packed, int64_t n, int64_t k, int64_t row, float* out);
+size_t Int8RowsBytes(int64_t rows, int64_t k);
+void PackInt8Rows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
+                  int64_t tile_end, void* packed);
+template <typename T>
+void Int8Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end);
 
 }  // namespace lamella::kernels::amx

@@ -1,45 +1,12 @@
-// Linear layers on AMX: matrix_linear.h over the real tile registers. Tiles 0 to 3 are the sums,
-// [row tile][column tile]; 4 and 5 hold x, 6 and 7 hold W.
-#include <immintrin.h>
-
+// Linear layers on AMX: matrix_linear.h over the real tile registers.
 #include "server/kernels/amx_kernels.h"
-#include "server/kernels/avx512_view.h"
+#include "server/kernels/amx_tiles.h"
 #include "server/kernels/matrix_linear.h"
 
 namespace lamella::kernels::amx {
 namespace {
 
-constexpr int kTileRowBytes = 64;
-
-// What ldtilecfg reads, as the processor's manual lays it out.
-struct alignas(64) TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-
-  LAMELLA_KERNEL_MEMBER void Set(int tile, int64_t count) {
-    rows[tile] = static_cast<uint8_t>(count);
-    row_bytes[tile] = count > 0 ? kTileRowBytes : 0;
-  }
-};
-
-struct Registers {
-  struct View : avx512::View {
-    static constexpr int kMaxRows = kMatrixRows;
-  };
-
-  LAMELLA_KERNEL_INLINE void Configure(int64_t rows0, int64_t rows1) {
-    TileConfig config;
-    for (const int tile : {0, 1, 4}) config.Set(tile, rows0);
-    for (const int tile : {2, 3, 5}) config.Set(tile, rows1);
-    for (const int tile : {6, 7}) config.Set(tile, kMatrixDepth / 2);
-    // The compiler's own intrinsic does not say that all of it is read.
-    asm volatile("ldtilecfg %0" : : "m"(config));
-  }
-  LAMELLA_KERNEL_INLINE void Release() { _tile_release(); }
-
+struct Registers : Tiles {
   // tilezero of a tile without rows is an error, so only those of `R` row tiles.
   template <int R>
   LAMELLA_KERNEL_INLINE void Zero() {

@@ -1,10 +1,22 @@
-// The AMX tables: those of AVX512_BF16 with bfloat16 linear layers on matrix tiles. This file is
+// The AMX tables: those of AVX512_BF16 with bfloat16 and int8 linear layers on matrix tiles. This file is
 // compiled for the baseline: it only names functions.
 #include "server/kernels/amx_kernels.h"
+#include "server/kernels/bf16.h"
 #include "server/kernels/isa_tables.h"
 
 namespace lamella::kernels {
 namespace {
+
+template <typename T>
+void SetInt8Linear(KernelTable* table) {
+  table->row_tile = amx::kRowTile;
+  table->packed_linear_bytes = amx::Int8LinearBytes;
+  table->pack_linear = amx::PackInt8Linear;
+  table->unpack_row = amx::UnpackInt8Row;
+  table->packed_rows_bytes = amx::Int8RowsBytes;
+  table->pack_rows = amx::PackInt8Rows;
+  table->linear = amx::Int8Linear<T>;
+}
 
 TableSet MakeTables() {
   TableSet tables;
@@ -23,6 +35,9 @@ TableSet MakeTables() {
   table.pack_rows = amx::PackRows;
   table.pack_lora_b = amx::PackLoraB;
   table.linear = amx::Linear;
+  constexpr auto kInt8 = static_cast<size_t>(Quantization::kInt8);
+  SetInt8Linear<float>(&tables.f32[kInt8]);
+  SetInt8Linear<BF16>(&tables.bf16[kInt8]);
   return tables;
 }
 

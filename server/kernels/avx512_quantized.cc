@@ -106,18 +106,6 @@ struct QuantizedWeights {
   }
 };
 
-// The largest magnitude of a row; NaN if there is one, since magnitudes are ordered as their bits.
-LAMELLA_KERNEL_INLINE float LargestMagnitude(const float* x, int64_t count) {
-  __m512i largest = _mm512_setzero_si512();
-  for (int64_t i = 0; i < count; i += 16) {
-    const int64_t left = count - i;
-    const auto mask = static_cast<__mmask16>(left < 16 ? (1u << left) - 1u : 0xffffu);
-    const __m512i bits = _mm512_maskz_loadu_epi32(mask, x + i);
-    largest = _mm512_max_epu32(largest, _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff)));
-  }
-  return __builtin_bit_cast(float, _mm512_reduce_max_epu32(largest));
-}
-
 // One row: x float [k] to out uint32 [padded / 2], `step` apart. Returns its scale; not finite, and
 // so every output of the row, if a value of x is not.
 LAMELLA_KERNEL_INLINE float PackRow(const float* x, int64_t k, int64_t padded, int64_t step,
@@ -125,12 +113,8 @@ LAMELLA_KERNEL_INLINE float PackRow(const float* x, int64_t k, int64_t padded, i
   const float largest = LargestMagnitude(x, k);
   const __m512 factor = _mm512_set1_ps(largest == 0 ? 0 : kMostActivation / largest);
   for (int64_t i = 0; i < padded; i += 16) {
-    const int64_t left = k - i;
-    const auto mask = static_cast<__mmask16>(left <= 0   ? 0
-                                             : left < 16 ? (1u << left) - 1u
-                                                         : 0xffffu);
     const __m512i whole =
-        _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), factor));
+        _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(FirstLanes(k - i), x + i), factor));
     uint32_t pairs[8];
     // Truncated, not saturated: what is not finite must not become a number of another size.
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(pairs), _mm512_cvtepi32_epi16(whole));

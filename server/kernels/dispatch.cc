@@ -51,6 +51,7 @@ const KernelTable* Avx512Bf16TableOrNull([[maybe_unused]] WeightType weight_type
 bool HasAmx() {
   constexpr uint32_t kTiles = 1u << 24;
   constexpr uint32_t kBf16 = 1u << 22;
+  constexpr uint32_t kInt8 = 1u << 25;
   constexpr int kRequestPermission = 0x1023;
   constexpr int kTileData = 18;
   uint32_t eax = 0;
@@ -58,7 +59,7 @@ bool HasAmx() {
   uint32_t ecx = 0;
   uint32_t edx = 0;
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
-  if ((edx & kTiles) == 0 || (edx & kBf16) == 0) return false;
+  if ((edx & kTiles) == 0 || (edx & kBf16) == 0 || (edx & kInt8) == 0) return false;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 #endif

@@ -29,6 +29,43 @@ namespace {
 inline constexpr int kMatrixDepth = 32;  // of k in one step
 inline constexpr int kMatrixRows = 16;
 
+// Two row tiles that follow each other; the second may be empty.
+struct RowPair {
+  int64_t begin = 0;
+  int64_t first = 0;
+  int64_t second = 0;
+
+  LAMELLA_KERNEL_MEMBER bool SameShape(const RowPair& other) const {
+    return first == other.first && second == other.second;
+  }
+};
+
+LAMELLA_KERNEL_INLINE RowPair PairRows(int64_t rows, int64_t most, int64_t tile) {
+  const RowTile first = SplitRows(rows, most, tile);
+  const bool both = tile + 1 < RowTileCount(rows, most);
+  return {first.begin, first.count, both ? SplitRows(rows, most, tile + 1).count : 0};
+}
+
+// Bias, low-rank terms and the store of `rows` rows of one column tile, whose sums over k are `sums`.
+template <typename View, typename Lora>
+void FinishMatrixRows(const LinearArgs& args, int64_t row_begin, int64_t rows, int64_t tile,
+                      const Terms& terms, SumRow* sums) {
+  const int64_t column = tile * kColumnTile;
+  const int64_t columns = args.n - column < kColumnTile ? args.n - column : kColumnTile;
+  if (args.bias != nullptr) {
+    float bias[kColumnTile] = {};
+    for (int64_t i = 0; i < columns; ++i) bias[i] = args.bias[column + i];
+    for (int64_t i = 0; i < rows; ++i) {
+      View::Store(sums[i], View::Add(View::Load(sums[i]), View::Load(bias)));
+    }
+  }
+  if (args.lora_count > 0) Expand<View, Lora>(terms, row_begin, rows, tile, sums);
+  float* y = args.y + row_begin * args.ldy + column;
+  for (int64_t i = 0; i < rows; ++i) {
+    View::StoreFirst(y + i * args.ldy, View::Load(sums[i]), columns);
+  }
+}
+
 template <typename T>
 struct MatrixLinear : PairLayout<kMatrixDepth> {
   using View = typename T::View;
@@ -66,11 +103,9 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
       const int64_t end = block + most < tile_end ? block + most : tile_end;
       Terms terms = AllTerms(args);
       for (int64_t i = 0; i < row_tiles; i += 2) {
-        const RowPair rows = Rows(args.rows, i, row_tiles);
+        const RowPair rows = PairRows(args.rows, kMatrixRows, i);
         terms.SkipTo(rows.begin);
-        if (rows.first != shape.first || rows.second != shape.second) {
-          T::Configure(rows.first, rows.second);
-        }
+        if (!rows.SameShape(shape)) T::Configure(rows.first, rows.second);
         shape = rows;
         int64_t tile = block;
         for (; tile + 2 <= end; tile += 2) RunColumns<2>(args, rows, tile, terms);
@@ -86,19 +121,6 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     constexpr int64_t kBlockBytes = int64_t{512} << 10;
     const int64_t pairs = kBlockBytes / (2 * tile_bytes);
     return 2 * (pairs < 1 ? 1 : pairs);
-  }
-
-  // Two row tiles that follow each other; the second may be empty.
-  struct RowPair {
-    int64_t begin = 0;
-    int64_t first = 0;
-    int64_t second = 0;
-  };
-
-  static RowPair Rows(int64_t rows, int64_t tile, int64_t row_tiles) {
-    const RowTile first = SplitRows(rows, kMatrixRows, tile);
-    const int64_t second = tile + 1 < row_tiles ? SplitRows(rows, kMatrixRows, tile + 1).count : 0;
-    return {first.begin, first.count, second};
   }
 
   template <int C>
@@ -151,17 +173,7 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     }
     SumRow sums[kMatrixRows];
     T::template Store<r, c>(sums[0], kColumnTile);
-    if (args.bias != nullptr) {
-      float bias[kColumnTile] = {};
-      for (int64_t i = 0; i < columns; ++i) bias[i] = args.bias[column + i];
-      for (int64_t i = 0; i < rows; ++i) {
-        View::Store(sums[i], View::Add(View::Load(sums[i]), View::Load(bias)));
-      }
-    }
-    if (args.lora_count > 0) Expand<View, BF16>(terms, row_begin, rows, tile, sums);
-    for (int64_t i = 0; i < rows; ++i) {
-      View::StoreFirst(y + i * args.ldy, View::Load(sums[i]), columns);
-    }
+    FinishMatrixRows<View, BF16>(args, row_begin, rows, tile, terms, sums);
   }
 };
 

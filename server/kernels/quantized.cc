@@ -76,6 +76,12 @@ void StoreFeature(const float* w, int64_t count, int64_t feature, uint8_t* group
 
 }  // namespace
 
+BF16 QuantizeInt8Group(const float* w, int64_t count, int8_t (&values)[Int8Groups::kGroup]) {
+  const QuantizedGroup<Int8Groups> group = QuantizeGroup<Int8Groups>(w, count);
+  std::memcpy(values, group.values, sizeof(values));
+  return group.scale;
+}
+
 template <typename Q>
 size_t QuantizedLinearBytes(int64_t n, int64_t k) {
   return static_cast<size_t>(CeilDiv(n, kColumnTile) * TileBytes<Q>(k));

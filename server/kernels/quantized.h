@@ -1,6 +1,7 @@
 // Weights of a quantized base: signed integers in groups along k, with one bfloat16 scale for each
-// group of each output feature. All ISAs share the layout and the functions that make it, so all
-// multiply with the same weights. Activations are another matter (the reference keeps them, others
+// group of each output feature. All ISAs but AMX, which
+// has its own for int8, share the layout, and all the functions that round: they multiply with the
+// same weights. Activations are another matter (the reference keeps them, others
 // round them), and low-rank terms are never quantized. Internal to the room.
 //
 //   [ceil(n / 16)][ceil(k / kGroup)] of
@@ -53,6 +54,10 @@ LAMELLA_KERNEL_INLINE int64_t TileBytes(int64_t k) {
 LAMELLA_KERNEL_INLINE int64_t ScaleSlot(int64_t feature) {
   return feature < 8 ? 2 * feature : 2 * feature - 15;
 }
+
+// The int8 values of one group of one feature, w float [count]; zeros beyond. Returns their scale: not
+// finite if a weight is not, so that whatever it reaches shows it.
+BF16 QuantizeInt8Group(const float* w, int64_t count, int8_t (&values)[Int8Groups::kGroup]);
 
 // What KernelTable promises of packed_linear_bytes, pack_linear and unpack_row.
 template <typename Q>

@@ -23,6 +23,7 @@ std::vector<TableId> AvailableTables() {
   tables.push_back({"twin_of_one_part", &PortableTwinTable(1)});
   tables.push_back({"twin_of_two_parts", &PortableTwinTable(2)});
   tables.push_back({"twin_of_matrix_tiles", &MatrixTwinTable()});
+  tables.push_back({"twin_of_matrix_tiles_int8", &MatrixTwinTable(Quantization::kInt8)});
   return tables;
 }
 

@@ -6,6 +6,7 @@
 #include "server/kernels/avx512bf16_kernels.h"
 #include "server/kernels/dot_linear.h"
 #include "server/kernels/matrix_linear.h"
+#include "server/kernels/matrix_quantized.h"
 
 namespace lamella::kernels::testing {
 namespace {
@@ -48,6 +49,10 @@ struct Portable {
   }
   static F Add(F a, const F& b) {
     for (int i = 0; i < kColumnTile; ++i) a.lane[i] += b.lane[i];
+    return a;
+  }
+  static F Mul(F a, const F& b) {
+    for (int i = 0; i < kColumnTile; ++i) a.lane[i] *= b.lane[i];
     return a;
   }
   static F Fma(const F& a, const F& b, F c) {
@@ -117,6 +122,51 @@ struct PortableTiles {
     }
   }
 
+  template <int R>
+  static void SumGroup(const int8_t* const (&x)[R], const int64_t* counts, const int8_t* w,
+                       GroupSums* sums) {
+    for (int r = 0; r < R; ++r) {
+      for (int64_t i = 0; i < counts[r] * kColumnTile; ++i) {
+        const int64_t row = i / kColumnTile;
+        const int64_t column = i % kColumnTile;
+        int32_t& high = sums[r][0][row][column] = 0;
+        int32_t& low = sums[r][1][row][column] = 0;
+        for (int64_t k = 0; k < Int8Groups::kGroup; ++k) {
+          const int32_t weight = w[k / 4 * 4 * kColumnTile + column * 4 + k % 4];
+          high += x[r][row * Int8Groups::kGroup + k] * weight;
+          low += static_cast<uint8_t>(x[r][(counts[r] + row) * Int8Groups::kGroup + k]) * weight;
+        }
+      }
+    }
+  }
+
+  static void AddGroup(int64_t count, const GroupSums& sums, const BF16* scales, SumRow* y) {
+    for (int64_t i = 0; i < count * kColumnTile; ++i) {
+      const int64_t row = i / kColumnTile;
+      const int64_t column = i % kColumnTile;
+      const auto sum = static_cast<float>(256 * sums[0][row][column] + sums[1][row][column]);
+      y[row][column] = std::fma(sum, ToFloat(scales[column]), y[row][column]);
+    }
+  }
+
+  static float PackRow(const float* x, int64_t k, int64_t part, int8_t* out) {
+    constexpr float kMost = 32767;
+    float largest = 0;
+    for (int64_t i = 0; i < k; ++i) largest = std::fmax(largest, std::fabs(x[i]));
+    for (int64_t i = 0; i < k; ++i) {
+      if (std::isnan(x[i])) largest = x[i];
+    }
+    const float factor = largest == 0 ? 0 : kMost / largest;
+    for (int64_t i = 0; i < CeilDiv(k, Int8Groups::kGroup) * Int8Groups::kGroup; ++i) {
+      const float value = i < k ? x[i] * factor : 0;
+      const int32_t whole = std::isfinite(value) ? static_cast<int32_t>(std::nearbyint(value)) : 0;
+      int8_t* at = out + i / Int8Groups::kGroup * 2 * part + i % Int8Groups::kGroup;
+      at[0] = static_cast<int8_t>(whole >> 8);
+      at[part] = static_cast<int8_t>(whole);
+    }
+    return largest / kMost;
+  }
+
   static void Round(const float* x, int64_t count, BF16* out) {
     for (int64_t i = 0; i < kMatrixDepth; ++i) out[i] = RoundToBF16(i < count ? x[i] : 0.0f);
   }
@@ -141,8 +191,8 @@ struct PortableTiles {
 };
 
 template <typename Kernels>
-KernelTable MakeTable(Isa isa, int32_t row_tile) {
-  KernelTable table = *GetKernelTable(Isa::kReference, WeightType::kBF16);
+KernelTable MakeTable(Isa isa, int32_t row_tile, Quantization quantization = Quantization::kNone) {
+  KernelTable table = *GetKernelTable(Isa::kReference, WeightType::kBF16, quantization);
   table.isa = isa;
   table.row_tile = row_tile;
   table.packed_linear_bytes = Kernels::PackedLinearBytes;
@@ -150,7 +200,7 @@ KernelTable MakeTable(Isa isa, int32_t row_tile) {
   table.unpack_row = Kernels::UnpackRow;
   table.packed_rows_bytes = Kernels::PackedRowsBytes;
   table.pack_rows = Kernels::PackRows;
-  table.pack_lora_b = Kernels::PackLoraB;
+  table.pack_lora_b = PairLayout<2>::PackLoraB;
   table.linear = Kernels::Linear;
   return table;
 }
@@ -165,9 +215,11 @@ const KernelTable& PortableTwinTable(int parts) {
   return parts == 1 ? one : two;
 }
 
-const KernelTable& MatrixTwinTable() {
-  static const KernelTable table = MakeTable<MatrixLinear<PortableTiles>>(Isa::kAmx, kMatrixRows);
-  return table;
+const KernelTable& MatrixTwinTable(Quantization quantization) {
+  static const KernelTable none = MakeTable<MatrixLinear<PortableTiles>>(Isa::kAmx, kMatrixRows);
+  static const KernelTable int8 =
+      MakeTable<MatrixQuantized<PortableTiles, BF16>>(Isa::kAmx, kMatrixRows, Quantization::kInt8);
+  return quantization == Quantization::kInt8 ? int8 : none;
 }
 
 }  // namespace lamella::kernels::testing

@@ -11,7 +11,7 @@ namespace lamella::kernels::testing {
 const KernelTable& PortableTwinTable(int parts);
 
 // The same of AMX: matrix tiles of floats in memory, with the arithmetic that Intel documents for
-// tdpbf16ps.
-const KernelTable& MatrixTwinTable();
+// tdpbf16ps, or its integer products on an int8 base.
+const KernelTable& MatrixTwinTable(Quantization quantization = Quantization::kNone);
 
 }  // namespace lamella::kernels::testing
