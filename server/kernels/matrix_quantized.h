@@ -134,14 +134,17 @@ struct MatrixQuantized {
       x[r] = static_cast<const int8_t*>(args.packed_x) + begins[r] * 2 * groups * kGroup;
     }
     alignas(64) SumRow y[R][kMatrixRows] = {};
-    alignas(64) GroupSums sums[R];
+    // A group's sums leave the tile registers while the next one's are made.
+    alignas(64) GroupSums sums[2][R];
+    T::template SumGroup<R>(x, counts, w, sums[0]);
     for (int64_t g = 0; g < groups; ++g) {
-      T::template SumGroup<R>(x, counts, w, sums);
-      for (int r = 0; r < R; ++r) {
-        T::AddGroup(counts[r], sums[r], scales, y[r]);
-        x[r] += counts[r] * 2 * kGroup;
+      if (g + 1 < groups) {
+        for (int r = 0; r < R; ++r) x[r] += counts[r] * 2 * kGroup;
+        w += kTileBytes;
+        if (rows.begin == 0) PrefetchTile(w);
+        T::template SumGroup<R>(x, counts, w, sums[(g + 1) % 2]);
       }
-      w += kTileBytes;
+      for (int r = 0; r < R; ++r) T::AddGroup(counts[r], sums[g % 2][r], scales, y[r]);
       scales += kColumnTile;
     }
     const float* row_scales = RowScales(const_cast<void*>(args.packed_x), args.rows, args.k);
