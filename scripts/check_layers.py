@@ -34,8 +34,8 @@ ROOMS = {
     "server/tracing": ["server/core", "server/telemetry", "proto"],
     "proto": [],
     "client": ["common/base", "proto"],
-    # Offline commands work on a store's folder, without a server.
-    "client/cli": ["client", "common/base", "common/formats", "adapters_store"],
+    # Offline commands work on a store's folder, or compute what adapters take, without a server.
+    "client/cli": ["client", "common/base", "common/formats", "adapters_store", "server/lora", "server/kernels"],
 }
 # The composition root joins everything; tests may look anywhere.
 FREE = ("server/server.h", "server/server.cc", "server/main.cc", "server/adapter_rooms.h", "server/adapter_rooms.cc",

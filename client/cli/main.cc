@@ -1,5 +1,5 @@
 // lamella: the command line.
-#include "client/cli/commands.h"
+#include "client/cli/operator_commands.h"
 
 namespace lamella::cli {
 
@@ -31,6 +31,9 @@ int Main(int argc, char** argv) {
   AddAdapters(registry);
   AddTokenize(registry);
   AddStore(registry);
+  AddTop(registry);
+  AddCapacity(registry);
+  AddCompletion(registry);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -1,5 +1,6 @@
 #include "server/api/generation_service.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/api/generate_reactor.h"
@@ -16,6 +17,13 @@ namespace {
 
 constexpr size_t kMaxRecordedIdBytes = 160;  // longer than any valid adapter_id
 
+// What a caller wrote goes into logs only if it could be an id.
+std::string ForTheRecord(const std::string& adapter_id) {
+  const bool visible = std::all_of(adapter_id.begin(), adapter_id.end(),
+                                   [](char c) { return '!' <= c && c <= '~'; });
+  return visible && adapter_id.size() <= kMaxRecordedIdBytes ? adapter_id : "(no id)";
+}
+
 }  // namespace
 
 GenerationServiceImpl::GenerationServiceImpl(ServiceDeps deps) : deps_(std::move(deps)) {}
@@ -31,7 +39,7 @@ grpc::Status GenerationServiceImpl::Refuse(const absl::Status& status, const Cal
   if (deps_.recorder != nullptr) {
     record.request_id = call.request_id;
     record.tenant = call.caller.tenant;
-    record.adapter = adapter_id.substr(0, kMaxRecordedIdBytes);
+    record.adapter = ForTheRecord(adapter_id);
     record.accepted = record.complete = false;
     record.begin = record.end = absl::Now();
     record.trace = call.trace;

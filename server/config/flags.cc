@@ -297,12 +297,21 @@ absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) 
   return line;
 }
 
-std::string FlagsHelp() {
-  std::string help;
+std::vector<FlagFact> AllFlags() {
+  std::vector<FlagFact> flags;
   for (const char* name : AllFlagNames()) {
     const absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
-    absl::StrAppend(&help, "  --", Dashed(name), "\n      ", flag->Help());
-    const std::string value = flag->DefaultValue();
+    flags.push_back(
+        {.name = Dashed(name), .help = flag->Help(), .default_value = flag->DefaultValue()});
+  }
+  return flags;
+}
+
+std::string FlagsHelp() {
+  std::string help;
+  for (const FlagFact& flag : AllFlags()) {
+    absl::StrAppend(&help, "  --", flag.name, "\n      ", flag.help);
+    const std::string& value = flag.default_value;
     absl::StrAppend(&help, value.empty() ? "" : " Default: ", value, value.empty() ? "\n" : ".\n");
   }
   absl::StrAppend(&help, "  --version\n      Print the version.\n");

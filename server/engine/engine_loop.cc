@@ -86,6 +86,7 @@ bool EngineLoop::Step() {
 
 void EngineLoop::EndAll() {
   DrainMailbox();
+  now_ = deps_.clock->Now();
   for (const auto& request : scheduler_.waiting()) request->Fail(Draining());
   for (const auto& request : scheduler_.running()) request->Fail(Draining());
   batch_.Clear();

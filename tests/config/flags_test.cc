@@ -98,10 +98,24 @@ TEST_F(FlagsTest, EveryFlagArrives) {
                              "--share-base-prefixes",
                              "--enable-reflection",
                              "--log-format=json",
+                             "--metrics-tenants=3",
+                             "--metrics-adapters=4",
+                             "--novllm-metrics",
+                             "--norequest-log",
+                             "--usage-ledger=usage.jsonl",
+                             "--usage-ledger-bytes=8KiB",
+                             "--otlp-endpoint=localhost:4317",
                              "--noinsecure-allow-remote"});
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   const ServerConfig& c = parsed->config;
   EXPECT_EQ(c.adapters.dir, "a");
+  EXPECT_EQ(c.telemetry.metrics_tenants, 3);
+  EXPECT_EQ(c.telemetry.metrics_adapters, 4);
+  EXPECT_FALSE(c.telemetry.vllm_metrics);
+  EXPECT_FALSE(c.telemetry.request_log);
+  EXPECT_EQ(c.telemetry.usage_ledger_path, "usage.jsonl");
+  EXPECT_EQ(c.telemetry.usage_ledger_bytes, 8 << 10);
+  EXPECT_EQ(c.telemetry.otlp_endpoint, "localhost:4317");
   EXPECT_EQ(c.listen.address, "localhost:0");
   EXPECT_EQ(c.listen.metrics_address, "");
   EXPECT_EQ(c.model.dtype, DtypeOption::kFloat32);
@@ -130,6 +144,9 @@ TEST_F(FlagsTest, EveryFlagArrives) {
 
 TEST_F(FlagsTest, BadFlagsNameTheFlagAndTheValue) {
   ExpectRefused({}, "model", "required");
+  ExpectRefused({"--model=m", "--metrics-tenants=1025"}, "metrics-tenants", "[0, 1024], got 1025");
+  ExpectRefused({"--model=m", "--usage-ledger-bytes=1K"}, "usage-ledger-bytes", "got 1024");
+  ExpectRefused({"--model=m", "--otlp-endpoint=here"}, "otlp-endpoint", "HOST:PORT");
   ExpectRefused({"--model=m", "--no-such"}, "no-such", "no such flag");
   ExpectRefused({"--model=m", "stray"}, "stray", "stray");
   ExpectRefused({"--model"}, "model", "needs a value");

@@ -108,6 +108,8 @@ std::string ServerProcess::address() { return ReadyField("address"); }
 
 std::string ServerProcess::admin_address() { return ReadyField("admin"); }
 
+std::string ServerProcess::metrics_address() { return "127.0.0.1:" + ReadyField("metrics_port"); }
+
 std::string ServerProcess::Metrics() {
   return HttpGet(std::stoi(ReadyField("metrics_port")), "/metrics");
 }

@@ -51,6 +51,7 @@ class ServerProcess {
 
   std::string address();
   std::string admin_address();  // "off" without a store
+  std::string metrics_address();
   Process& process() { return process_; }
 
   // What a scraper gets.

@@ -9,10 +9,12 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "client/client.h"
 #include "common/base/error.h"
 #include "lamella/v1/generation.grpc.pb.h"
@@ -20,6 +22,7 @@
 #include "tests/integration/server_process.h"
 #include "tests/integration/tiny_model.h"
 #include "tests/testing/safetensors_writer.h"
+#include "tests/tracing/fake_collector.h"
 
 namespace lamella {
 namespace {
@@ -179,6 +182,32 @@ TEST_F(TelemetryTest, TheUsageLedgerHasWhatWasAccepted) {
   EXPECT_EQ(lines[0]["request_id"], "r-1");
   EXPECT_EQ(lines[0]["tenant"], "default");
   EXPECT_EQ(lines[0]["generated_tokens"], 3);
+}
+
+TEST_F(TelemetryTest, SpansOfRequestsReachACollector) {
+  FakeCollector collector;
+  ServerProcess server(Flags({"--otlp-endpoint=" + collector.address()}));
+  ASSERT_TRUE(server.AwaitReady());
+  EXPECT_TRUE(
+      Generate(&server, "", std::string("00-") + kTrace + "-00f067aa0ba902b7-01").status.ok());
+  const Called begun = Generate(&server, "");
+  EXPECT_TRUE(begun.status.ok());
+  EXPECT_TRUE(
+      Generate(&server, "", std::string("00-") + kTrace + "-00f067aa0ba902b7-00").status.ok());
+  server.process().Signal(SIGTERM);
+  EXPECT_EQ(server.process().Wait(), 0);
+  std::multiset<std::string> names, traces;
+  for (const auto& request : collector.requests()) {
+    for (const otlp::Span& span : request.resource_spans(0).scope_spans(0).spans()) {
+      names.insert(span.name());
+      traces.insert(absl::BytesToHexString(span.trace_id()));
+    }
+  }
+  EXPECT_EQ(names, (std::multiset<std::string>{"decode", "decode", "prefill", "prefill", "queue",
+                                               "queue", "lamella.v1.GenerationService/Generate",
+                                               "lamella.v1.GenerationService/Generate"}));
+  EXPECT_EQ(traces.count(kTrace), 4U);
+  EXPECT_EQ(traces.count(begun.traceparent.substr(3, 32)), 4U);
 }
 
 TEST_F(TelemetryTest, AUsageLedgerThatCannotBeOpenedStopsTheStart) {

@@ -8,54 +8,13 @@
 #include <string>
 #include <vector>
 
-#include "common/base/mutex.h"
-#include "lamella/otlp/v1/trace_service.grpc.pb.h"
 #include "server/telemetry/metrics_registry.h"
 #include "server/telemetry/traceparent.h"
-#include "server/tracing/spans.h"
 #include "tests/telemetry/record_fixture.h"
+#include "tests/tracing/fake_collector.h"
 
 namespace lamella {
 namespace {
-
-// Keeps what it is sent, or answers as the test wants. Thread-safe.
-class Collector final : public otlp::TraceService::Service {
- public:
-  Collector() {
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
-    builder.RegisterService(this);
-    server_ = builder.BuildAndStart();
-  }
-  ~Collector() override { server_->Shutdown(); }
-
-  grpc::Status Export(grpc::ServerContext*, const otlp::ExportTraceServiceRequest* request,
-                      otlp::ExportTraceServiceResponse* response) override {
-    MutexLock lock(&mutex_);
-    requests_.push_back(*request);
-    if (rejects_ > 0) response->mutable_partial_success()->set_rejected_spans(rejects_);
-    return status_;
-  }
-
-  std::string address() const { return "127.0.0.1:" + std::to_string(port_); }
-  void Answer(const grpc::Status& status, int64_t rejects = 0) {
-    MutexLock lock(&mutex_);
-    status_ = status;
-    rejects_ = rejects;
-  }
-  std::vector<otlp::ExportTraceServiceRequest> requests() {
-    MutexLock lock(&mutex_);
-    return requests_;
-  }
-
- private:
-  int port_ = 0;
-  std::unique_ptr<grpc::Server> server_;
-  Mutex mutex_;
-  grpc::Status status_ GUARDED_BY(mutex_);
-  int64_t rejects_ GUARDED_BY(mutex_) = 0;
-  std::vector<otlp::ExportTraceServiceRequest> requests_ GUARDED_BY(mutex_);
-};
 
 RequestRecord Traced(const std::string& id) {
   RequestRecord record = MakeRecord(id);
@@ -64,7 +23,7 @@ RequestRecord Traced(const std::string& id) {
 }
 
 TEST(OtlpExporterTest, SpansArriveWithTheirResource) {
-  Collector collector;
+  FakeCollector collector;
   OtlpExporter exporter({.endpoint = collector.address(), .service_version = "1.2.3"});
   EXPECT_EQ(exporter.Write(std::vector{Traced("a"), Traced("b")}), 0U);
   const auto requests = collector.requests();
@@ -77,7 +36,7 @@ TEST(OtlpExporterTest, SpansArriveWithTheirResource) {
 }
 
 TEST(OtlpExporterTest, UntracedAndUnsampledRequestsAreLeftOut) {
-  Collector collector;
+  FakeCollector collector;
   OtlpExporter exporter({.endpoint = collector.address()});
   RequestRecord unsampled = Traced("b");
   unsampled.trace.sampled = false;
@@ -86,7 +45,7 @@ TEST(OtlpExporterTest, UntracedAndUnsampledRequestsAreLeftOut) {
 }
 
 TEST(OtlpExporterTest, WhatTheCollectorDoesNotTakeIsCounted) {
-  Collector collector;
+  FakeCollector collector;
   OtlpExporter exporter({.endpoint = collector.address()});
   collector.Answer(grpc::Status::OK, 2);
   EXPECT_EQ(exporter.Write(std::vector{Traced("a")}), 2U);
@@ -95,7 +54,7 @@ TEST(OtlpExporterTest, WhatTheCollectorDoesNotTakeIsCounted) {
 }
 
 TEST(OtlpExporterTest, ManyRecordsAreSeveralBatchesAndTheRestIsGivenUpAfterAFailure) {
-  Collector collector;
+  FakeCollector collector;
   OtlpExporter exporter({.endpoint = collector.address()});
   std::vector<RequestRecord> records;
   for (int i = 0; i < 600; ++i) records.push_back(Traced(std::to_string(i)));
@@ -108,7 +67,7 @@ TEST(OtlpExporterTest, ManyRecordsAreSeveralBatchesAndTheRestIsGivenUpAfterAFail
 
 TEST(OtlpExporterTest, NobodyThereCostsSpansAlone) {
   std::string address;
-  { address = Collector().address(); }
+  { address = FakeCollector().address(); }
   MetricsRegistry registry;
   {
     RecordQueue queue(std::make_unique<OtlpExporter>(OtlpExporter::Options{.endpoint = address}), 8,
