@@ -104,6 +104,8 @@ absl::StatusOr<std::unique_ptr<CpuExecutor>> MakeExecutor(const WeightSource& so
   options.isa = IsaOf(config.model.isa);
   options.dtype = WeightTypeOf(config.model.dtype);
   options.base_quant = QuantizationOf(config.model.base_quant);
+  options.kv_type = config.model.kv_cache_dtype == KvDtypeOption::kInt8 ? kernels::KvType::kInt8
+                                                                        : kernels::KvType::kServing;
   options.kv_cache_bytes = config.model.kv_cache_bytes;
   options.max_rows = config.batch.max_rows_per_step;
   options.max_sequences = config.batch.max_sequences;

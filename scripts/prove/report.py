@@ -118,7 +118,7 @@ def machine() -> str:
         text = f.read()
     flags = next((line.split(":")[1].split() for line in text.splitlines() if line.startswith("flags")), [])
     name = next((line.split(":")[1].strip() for line in text.splitlines() if line.startswith("model name")), "?")
-    isa = next((label for flag, label in (("avx512_bf16", "AVX512_BF16"), ("avx2", "AVX2")) if flag in flags), "baseline")
+    isa = next((label for flag, label in (("amx_bf16", "AMX"), ("avx512_bf16", "AVX512_BF16"), ("avx2", "AVX2")) if flag in flags), "baseline")
     return f"{name}, {text.count('processor')} cores, {isa}, {platform.system()}"
 
 

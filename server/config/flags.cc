@@ -54,6 +54,8 @@ constexpr Words<DtypeOption, 2> kDtypes = {
 constexpr Words<BaseQuantOption, 3> kBaseQuants = {{{"none", BaseQuantOption::kNone},
                                                     {"int8", BaseQuantOption::kInt8},
                                                     {"int4", BaseQuantOption::kInt4}}};
+constexpr Words<KvDtypeOption, 2> kKvDtypes = {
+    {{"auto", KvDtypeOption::kAuto}, {"int8", KvDtypeOption::kInt8}}};
 constexpr Words<IsaOption, 6> kIsas = {{{"auto", IsaOption::kAuto},
                                         {"reference", IsaOption::kReference},
                                         {"avx2", IsaOption::kAvx2},
@@ -74,6 +76,10 @@ bool AbslParseFlag(absl::string_view text, BaseQuantOption* out, std::string* er
   return ParseWord(text, kBaseQuants, out, error);
 }
 std::string AbslUnparseFlag(BaseQuantOption value) { return WordOf(value, kBaseQuants); }
+bool AbslParseFlag(absl::string_view text, KvDtypeOption* out, std::string* error) {
+  return ParseWord(text, kKvDtypes, out, error);
+}
+std::string AbslUnparseFlag(KvDtypeOption value) { return WordOf(value, kKvDtypes); }
 bool AbslParseFlag(absl::string_view text, IsaOption* out, std::string* error) {
   return ParseWord(text, kIsas, out, error);
 }
@@ -95,6 +101,9 @@ ABSL_FLAG(
     lamella::BaseQuantOption, base_quant, ServerConfig().model.base_quant,
     "The base's weights in memory: none (in --dtype), int8 or int4 with scales per group; adapters "
     "stay in --dtype.");
+ABSL_FLAG(lamella::KvDtypeOption, kv_cache_dtype, ServerConfig().model.kv_cache_dtype,
+          "Type of keys and values in memory: auto (as --dtype), or int8 with a scale for each 64 "
+          "dimensions of each head of each token.");
 ABSL_FLAG(
     lamella::IsaOption, isa, ServerConfig().model.isa,
     "Kernels: auto (the fastest of this processor), reference, avx2, avx512, avx512_bf16 or amx.");
@@ -163,9 +172,10 @@ ABSL_FLAG(lamella::LogFormatOption, log_format, ServerConfig().log_format,
 namespace lamella {
 namespace {
 
-constexpr std::array<const char*, 30> kFlagNames = {"model",
+constexpr std::array<const char*, 31> kFlagNames = {"model",
                                                     "dtype",
                                                     "base_quant",
+                                                    "kv_cache_dtype",
                                                     "isa",
                                                     "threads",
                                                     "kv_cache_bytes",
@@ -250,6 +260,7 @@ ServerConfig ConfigFromFlags() {
   config.model.path = absl::GetFlag(FLAGS_model);
   config.model.dtype = absl::GetFlag(FLAGS_dtype);
   config.model.base_quant = absl::GetFlag(FLAGS_base_quant);
+  config.model.kv_cache_dtype = absl::GetFlag(FLAGS_kv_cache_dtype);
   config.model.isa = absl::GetFlag(FLAGS_isa);
   config.model.threads = absl::GetFlag(FLAGS_threads);
   config.model.kv_cache_bytes = absl::GetFlag(FLAGS_kv_cache_bytes).value;

@@ -14,6 +14,7 @@ namespace lamella {
 
 enum class DtypeOption { kBf16, kFloat32 };
 enum class BaseQuantOption { kNone, kInt8, kInt4 };
+enum class KvDtypeOption { kAuto, kInt8 };
 enum class IsaOption { kAuto, kReference, kAvx2, kAvx512, kAvx512Bf16, kAmx };
 enum class LogFormatOption { kText, kJson };
 
@@ -22,6 +23,7 @@ struct ModelOptions {
   DtypeOption dtype = DtypeOption::kBf16;
   BaseQuantOption base_quant = BaseQuantOption::kNone;
   IsaOption isa = IsaOption::kAuto;
+  KvDtypeOption kv_cache_dtype = KvDtypeOption::kAuto;  // auto: dtype
   int32_t threads = 0;         // 0: one for each processor that this process may use
   int64_t kv_cache_bytes = 0;  // keys and values of all sequences; 0: as FitTo says
 };

@@ -6,9 +6,12 @@
 // absolute position, one tree), then the weighted values in ascending position order. Only the
 // masking of a lane may depend on where the row's positions begin and end; no arithmetic sees a
 // slot outside them.
+#include <type_traits>
+
 #include "server/kernels/avx2_kernels.h"
 #include "server/kernels/avx2_math.h"
 #include "server/kernels/avx2_tile.h"
+#include "server/kernels/int8_kv.h"
 #include "server/kernels/row_tiles.h"
 
 namespace lamella::kernels::avx2 {
@@ -42,6 +45,16 @@ struct Task {
   int32_t block_end() const { return (end + kBlockTokens - 1) / kBlockTokens; }
 };
 
+template <int H, int C>
+LAMELLA_KERNEL_INLINE void StoreScores(const Tile<H, C>& acc, int c, Vec16 scale, int64_t stride,
+                                       float* out) {
+  LAMELLA_UNROLL
+  for (int h = 0; h < H; ++h) {
+    View16::Store(out + h * stride,
+                  {_mm256_mul_ps(acc.lo[h][c], scale.lo), _mm256_mul_ps(acc.hi[h][c], scale.hi)});
+  }
+}
+
 template <typename T, int H, int C>
 LAMELLA_KERNEL_INLINE void ScoreBlocks(const Task<T>& task, int32_t block) {
   const T* k[C];
@@ -50,17 +63,52 @@ LAMELLA_KERNEL_INLINE void ScoreBlocks(const Task<T>& task, int32_t block) {
   Tile<H, C> acc;
   Clear(acc);
   Accumulate<T, H, C>({task.q, task.head_dim, 1}, k, kBlockTokens, task.head_dim, acc);
-  const __m256 scale = _mm256_set1_ps(task.scale);
   float* out = task.scores + (block - task.first_block()) * static_cast<int64_t>(kBlockTokens);
+  const Vec16 scale = View16::Broadcast(task.scale);
   LAMELLA_UNROLL
-  for (int h = 0; h < H; ++h) {
+  for (int c = 0; c < C; ++c) StoreScores(acc, c, scale, task.stride, out + c * kBlockTokens);
+}
+
+LAMELLA_KERNEL_INLINE Vec16 LoadScales(const int8_t* head, int32_t head_dim, int32_t group) {
+  return Load16(reinterpret_cast<const float*>(KvScales(head, head_dim, group)));
+}
+
+// Integer keys: the groups of dimensions follow each other in the scores.
+template <int H>
+LAMELLA_KERNEL_INLINE void ScoreGroups(const Task<int8_t>& task, int32_t block) {
+  const int8_t* const k = task.k + task.table[block] * task.block_stride;
+  float* out = task.scores + (block - task.first_block()) * static_cast<int64_t>(kBlockTokens);
+  for (int32_t group = 0; group < KvGroups(task.head_dim); ++group) {
+    const int32_t begin = group * kKvGroup;
+    const int32_t count = task.head_dim - begin < kKvGroup ? task.head_dim - begin : kKvGroup;
+    const int8_t* const first[1] = {k + static_cast<int64_t>(begin) * kBlockTokens};
+    Tile<H, 1> acc;
+    Clear(acc);
+    Accumulate<int8_t, H, 1>({task.q + begin, task.head_dim, 1}, first, kBlockTokens, count, acc);
+    const Vec16 own = LoadScales(k, task.head_dim, group);
+    const __m256 scale = _mm256_set1_ps(task.scale);
+    const Vec16 both = {_mm256_mul_ps(own.lo, scale), _mm256_mul_ps(own.hi, scale)};
+    if (group == 0) {
+      StoreScores(acc, 0, both, task.stride, out);
+      continue;
+    }
     LAMELLA_UNROLL
-    for (int c = 0; c < C; ++c) {
-      float* at = out + h * task.stride + c * kBlockTokens;
-      _mm256_storeu_ps(at, _mm256_mul_ps(acc.lo[h][c], scale));
-      _mm256_storeu_ps(at + 8, _mm256_mul_ps(acc.hi[h][c], scale));
+    for (int h = 0; h < H; ++h) {
+      float* at = out + h * task.stride;
+      View16::Store(at, View16::Fma({acc.lo[h][0], acc.hi[h][0]}, both, Load16(at)));
     }
   }
+}
+
+template <typename T, int H, int C>
+LAMELLA_KERNEL_INLINE void Score(const Task<T>& task) {
+  int32_t block = task.first_block();
+  for (; block + C <= task.block_end(); block += C) ScoreBlocks<T, H, C>(task, block);
+  for (; C > 1 && block < task.block_end(); ++block) ScoreBlocks<T, H, 1>(task, block);
+}
+template <typename T, int H, int C>
+requires std::is_same_v<T, int8_t> LAMELLA_KERNEL_INLINE void Score(const Task<T>& task) {
+  for (int32_t b = task.first_block(); b < task.block_end(); ++b) ScoreGroups<H>(task, b);
 }
 
 // Makes exp() of positions outside [begin, end) zero and keeps them from the maximum.
@@ -142,30 +190,58 @@ void WeighOneDimension(const Task<T>& task, int32_t head, int32_t d, float sum_o
   task.out[static_cast<int64_t>(head) * task.head_dim + d] = sum / sum_of_weights;
 }
 
+// Dimensions [begin, end) of H query heads.
+template <typename T, int H, int C>
+LAMELLA_KERNEL_INLINE void WeighDimensions(const Task<T>& task, const float (&sums)[kMaxRows],
+                                           int32_t begin, int32_t end) {
+  int32_t d = begin;
+  for (; d + C * kColumnTile <= end; d += C * kColumnTile) WeighValues<T, H, C>(task, sums, d);
+  for (; C > 1 && d + kColumnTile <= end; d += kColumnTile) WeighValues<T, H, 1>(task, sums, d);
+  for (; d < end; ++d) {
+    for (int h = 0; h < H; ++h) WeighOneDimension(task, h, d, sums[h]);
+  }
+}
+
+template <typename T, int H, int C>
+LAMELLA_KERNEL_INLINE void Weigh(const Task<T>& task, const float (&sums)[kMaxRows]) {
+  WeighDimensions<T, H, C>(task, sums, 0, task.head_dim);
+}
+
+// Integer values: of each group the weights take its scales first, in scratch behind the weights. Slots
+// beyond the positions hold anything there.
+template <typename T, int H, int C>
+requires std::is_same_v<T, int8_t> LAMELLA_KERNEL_INLINE void Weigh(const Task<T>& task,
+                                                                    const float (&sums)[kMaxRows]) {
+  Task<T> scaled = task;
+  scaled.scores = task.scores + H * task.stride;
+  for (int32_t group = 0; group < KvGroups(task.head_dim); ++group) {
+    for (int32_t block = task.first_block(); block < task.block_end(); ++block) {
+      const Vec16 scale =
+          LoadScales(task.v + task.table[block] * task.block_stride, task.head_dim, group);
+      const int64_t at = (block - task.first_block()) * static_cast<int64_t>(kBlockTokens);
+      for (int h = 0; h < H; ++h) {
+        const Vec16 plain = Load16(task.scores + h * task.stride + at);
+        View16::Store(scaled.scores + h * task.stride + at,
+                      {_mm256_mul_ps(plain.lo, scale.lo), _mm256_mul_ps(plain.hi, scale.hi)});
+      }
+    }
+    const int32_t begin = group * kKvGroup;
+    const int32_t end = task.head_dim < begin + kKvGroup ? task.head_dim : begin + kKvGroup;
+    WeighDimensions<T, H, C>(scaled, sums, begin, end);
+  }
+}
+
 // H query heads of one group; C tiles at once keep at least 8 chains in flight.
 template <typename T, int H, int C>
 void AttendHeads(const Task<T>& task) {
-  int32_t block = task.first_block();
-  for (; block + C <= task.block_end(); block += C) ScoreBlocks<T, H, C>(task, block);
-  for (; C > 1 && block < task.block_end(); ++block) ScoreBlocks<T, H, 1>(task, block);
-
+  Score<T, H, C>(task);
   float sums[kMaxRows];
   const int64_t padded = static_cast<int64_t>(task.block_end() - task.first_block()) * kBlockTokens;
   for (int h = 0; h < H; ++h) {
     MaskEdges(task, task.scores + h * task.stride);
     sums[h] = Softmax(task.scores + h * task.stride, padded);
   }
-
-  int32_t d = 0;
-  for (; d + C * kColumnTile <= task.head_dim; d += C * kColumnTile) {
-    WeighValues<T, H, C>(task, sums, d);
-  }
-  for (; C > 1 && d + kColumnTile <= task.head_dim; d += kColumnTile) {
-    WeighValues<T, H, 1>(task, sums, d);
-  }
-  for (; d < task.head_dim; ++d) {
-    for (int h = 0; h < H; ++h) WeighOneDimension(task, h, d, sums[h]);
-  }
+  Weigh<T, H, C>(task, sums);
 }
 
 template <typename T>
@@ -190,7 +266,7 @@ template <typename T>
 Task<T> MakeTask(const AttentionArgs& args, int64_t row, int64_t kv_head, float* scratch) {
   Task<T> task;
   const int64_t group = args.q_heads / args.kv_heads;
-  const int64_t head_elements = static_cast<int64_t>(args.head_dim) * kBlockTokens;
+  const int64_t head_elements = KvElements(args.head_dim, T());
   const int32_t position = args.positions[row];
   task.q = args.q + row * args.ldq + kv_head * group * args.head_dim;
   task.out = args.out + row * args.ldo + kv_head * group * args.head_dim;
@@ -207,34 +283,45 @@ Task<T> MakeTask(const AttentionArgs& args, int64_t row, int64_t kv_head, float*
   return task;
 }
 
+// One token of one KV head, whose part of the block begins at `k` and `v`.
+template <typename T>
+void StoreToken(const float* k_in, const float* v_in, int32_t head_dim, int32_t token, T* k, T* v) {
+  for (int32_t d = 0; d < head_dim; ++d) {
+    Store(k_in[d], k + static_cast<int64_t>(d) * kBlockTokens + Slot(token, T{}));
+    Store(v_in[d], v + static_cast<int64_t>(token) * head_dim + ValueSlot<T>(d, head_dim));
+  }
+}
+void StoreToken(const float* k_in, const float* v_in, int32_t head_dim, int32_t token, int8_t* k,
+                int8_t* v) {
+  StoreQuantized(k_in, head_dim, token, kBlockTokens, k + token, k);
+  StoreQuantized(v_in, head_dim, token, 1, v + static_cast<int64_t>(token) * head_dim, v);
+}
+
 }  // namespace
 
 template <typename T>
 void KvWrite(const KvWriteArgs& args, int64_t row_begin, int64_t row_end) {
-  const int64_t head_elements = static_cast<int64_t>(args.head_dim) * kBlockTokens;
+  const int64_t head_elements = KvElements(args.head_dim, T());
   for (int64_t row = row_begin; row < row_end; ++row) {
     const int32_t position = args.positions[row];
     const int64_t block = args.block_tables[row][position / kBlockTokens];
     const int32_t token = position % kBlockTokens;
     for (int64_t head = 0; head < args.kv_heads; ++head) {
       const int64_t base = (block * args.kv_heads + head) * head_elements;
-      T* k = static_cast<T*>(args.k_cache) + base + Slot(token, T{});
-      T* v = static_cast<T*>(args.v_cache) + base + static_cast<int64_t>(token) * args.head_dim;
-      const float* k_in = args.k + row * args.ldk + head * args.head_dim;
-      const float* v_in = args.v + row * args.ldv + head * args.head_dim;
-      for (int32_t d = 0; d < args.head_dim; ++d) {
-        Store(k_in[d], k + static_cast<int64_t>(d) * kBlockTokens);
-        Store(v_in[d], v + ValueSlot<T>(d, args.head_dim));
-      }
+      StoreToken(args.k + row * args.ldk + head * args.head_dim,
+                 args.v + row * args.ldv + head * args.head_dim, args.head_dim, token,
+                 static_cast<T*>(args.k_cache) + base, static_cast<T*>(args.v_cache) + base);
     }
   }
 }
 
+template <typename T>
 size_t AttentionScratchFloats(int32_t q_heads, int32_t kv_heads, int32_t max_position) {
   const int32_t group = q_heads / kv_heads;
   const int64_t heads = group < kMaxRows ? group : kMaxRows;
   // A window may begin and end inside a block: one block more than the positions fill.
-  return static_cast<size_t>(heads * (CeilDiv(max_position + 1, kBlockTokens) + 1) * kBlockTokens);
+  const int64_t floats = heads * (CeilDiv(max_position + 1, kBlockTokens) + 1) * kBlockTokens;
+  return static_cast<size_t>(std::is_same_v<T, int8_t> ? 2 * floats : floats);
 }
 
 template <typename T>
@@ -253,9 +340,13 @@ void Attention(const AttentionArgs& args, int64_t task_begin, int64_t task_end, 
   }
 }
 
+template size_t AttentionScratchFloats<float>(int32_t, int32_t, int32_t);
+template size_t AttentionScratchFloats<int8_t>(int32_t, int32_t, int32_t);
 template void KvWrite<float>(const KvWriteArgs&, int64_t, int64_t);
 template void KvWrite<BF16>(const KvWriteArgs&, int64_t, int64_t);
+template void KvWrite<int8_t>(const KvWriteArgs&, int64_t, int64_t);
 template void Attention<float>(const AttentionArgs&, int64_t, int64_t, float*);
 template void Attention<BF16>(const AttentionArgs&, int64_t, int64_t, float*);
+template void Attention<int8_t>(const AttentionArgs&, int64_t, int64_t, float*);
 
 }  // namespace lamella::kernels::avx2

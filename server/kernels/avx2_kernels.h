@@ -35,6 +35,7 @@ void LoraShrink(const ShrinkArgs& args, int32_t rank_begin, int32_t rank_end);
 
 template <typename T>
 void KvWrite(const KvWriteArgs& args, int64_t row_begin, int64_t row_end);
+template <typename T>
 size_t AttentionScratchFloats(int32_t q_heads, int32_t kv_heads, int32_t max_position);
 template <typename T>
 void Attention(const AttentionArgs& args, int64_t task_begin, int64_t task_end, float* scratch);

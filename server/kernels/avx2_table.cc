@@ -1,5 +1,6 @@
 // The AVX2 tables. This file is compiled for the baseline: it only names functions.
 #include "server/kernels/avx2_kernels.h"
+#include "server/kernels/int8_kv.h"
 #include "server/kernels/isa_tables.h"
 
 namespace lamella::kernels {
@@ -22,11 +23,17 @@ size_t PackedRowsBytes(int64_t rows, int64_t k) {
 }
 
 template <typename T>
+size_t KvBlockBytes(int32_t head_dim) {
+  return static_cast<size_t>(KvElements(head_dim, T())) * sizeof(T);
+}
+
+template <typename T>
 constexpr KernelTable MakeTable(WeightType weight_type) {
   return KernelTable{
       .isa = Isa::kAvx2,
       .weight_type = weight_type,
       .quantization = Quantization::kNone,
+      .kv_type = KvType::kServing,
       .row_tile = kRowTile,
       .element_bytes = sizeof(T),
       .packed_linear_bytes = PackedLinearBytes<T>,
@@ -40,8 +47,9 @@ constexpr KernelTable MakeTable(WeightType weight_type) {
       .pack_lora_a = avx2::PackLoraA<T>,
       .pack_lora_b = avx2::PackLoraB<T>,
       .lora_shrink = avx2::LoraShrink<T>,
+      .kv_block_bytes = KvBlockBytes<T>,
       .kv_write = avx2::KvWrite<T>,
-      .attention_scratch_floats = avx2::AttentionScratchFloats,
+      .attention_scratch_floats = avx2::AttentionScratchFloats<float>,
       .attention = avx2::Attention<T>,
       .rms_norm = avx2::RmsNorm,
       .rope = avx2::Rope,
@@ -73,6 +81,15 @@ constexpr TableSet kTables = {MakeTables<float>(WeightType::kF32),
 
 const KernelTable& Avx2Table(WeightType weight_type, Quantization quantization) {
   return kTables.Get(weight_type, quantization);
+}
+
+KernelTable WithAvx2Int8Kv(KernelTable table) {
+  table.kv_type = KvType::kInt8;
+  table.kv_block_bytes = KvBlockBytes<int8_t>;
+  table.kv_write = avx2::KvWrite<int8_t>;
+  table.attention_scratch_floats = avx2::AttentionScratchFloats<int8_t>;
+  table.attention = avx2::Attention<int8_t>;
+  return table;
 }
 
 }  // namespace lamella::kernels

@@ -18,6 +18,7 @@ inline constexpr int32_t kMaxRows = 6;
 // Place of column c in the 16 elements of a packed tile row. bfloat16 is stored so that the even
 // elements are columns 0-7 and the odd ones 8-15: a shift widens the former and a mask the latter.
 LAMELLA_KERNEL_INLINE int32_t Slot(int32_t c, float /*tag*/) { return c; }
+LAMELLA_KERNEL_INLINE int32_t Slot(int32_t c, int8_t /*tag*/) { return c; }
 LAMELLA_KERNEL_INLINE int32_t Slot(int32_t c, BF16 /*tag*/) { return c < 8 ? 2 * c : 2 * c - 15; }
 
 struct Vec16 {
@@ -34,6 +35,12 @@ LAMELLA_KERNEL_INLINE Vec16 Load16(const BF16* p) {
   const __m256i mask = _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u));
   return {_mm256_castsi256_ps(_mm256_slli_epi32(raw, 16)),
           _mm256_castsi256_ps(_mm256_and_si256(raw, mask))};
+}
+
+LAMELLA_KERNEL_INLINE Vec16 Load16(const int8_t* p) {
+  const __m128i raw = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(raw)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(raw, raw)))};
 }
 
 // The view of 16 floats that the epilogue works with.

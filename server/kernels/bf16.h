@@ -19,6 +19,7 @@ LAMELLA_KERNEL_INLINE float ToFloat(BF16 value) {
 }
 
 LAMELLA_KERNEL_INLINE float ToFloat(float value) { return value; }
+LAMELLA_KERNEL_INLINE float ToFloat(int8_t value) { return static_cast<float>(value); }
 
 // Round to nearest even; NaN stays a (quiet) NaN.
 LAMELLA_KERNEL_INLINE BF16 RoundToBF16(float value) {

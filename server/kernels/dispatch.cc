@@ -4,6 +4,10 @@
 #include <unistd.h>
 #endif
 
+#include <array>
+#include <iterator>
+#include <optional>
+
 #include "server/kernels/isa_tables.h"
 #include "server/kernels/kernel_table.h"
 #include "server/kernels/row_tiles.h"
@@ -85,6 +89,60 @@ bool HasSlowBf16Dots() {
 #endif
 }
 
+const KernelTable* ServingKvTable(Isa isa, WeightType weight_type, Quantization quantization) {
+  switch (isa) {
+    case Isa::kReference:
+      return &ReferenceTable(weight_type, quantization);
+    case Isa::kAvx2:
+      return Avx2TableOrNull(weight_type, quantization);
+    case Isa::kAvx512:
+      return Avx512TableOrNull(weight_type, quantization);
+    case Isa::kAvx512Bf16:
+      return Avx512Bf16TableOrNull(weight_type, quantization);
+    case Isa::kAmx:
+      return AmxTableOrNull(weight_type, quantization);
+  }
+  return nullptr;
+}
+
+// The tables with integer keys and values of all ISAs that are available here.
+class Int8KvTables {
+ public:
+  Int8KvTables() {
+    for (const Isa isa : kAllIsas) {
+      for (const WeightType type : {WeightType::kF32, WeightType::kBF16}) {
+        for (const Quantization q :
+             {Quantization::kNone, Quantization::kInt8, Quantization::kInt4}) {
+          const KernelTable* table = ServingKvTable(isa, type, q);
+          if (table != nullptr) tables_[Index(isa, type, q)] = WithInt8Kv(*table);
+        }
+      }
+    }
+  }
+  const KernelTable* Get(Isa isa, WeightType type, Quantization q) const {
+    const std::optional<KernelTable>& table = tables_[Index(isa, type, q)];
+    return table.has_value() ? &*table : nullptr;
+  }
+
+ private:
+  static constexpr size_t kQuantizations = 3;
+  static constexpr size_t kWeightTypes = 2;
+
+  static size_t Index(Isa isa, WeightType type, Quantization q) {
+    return (static_cast<size_t>(isa) * kWeightTypes + static_cast<size_t>(type)) * kQuantizations +
+           static_cast<size_t>(q);
+  }
+  static KernelTable WithInt8Kv(const KernelTable& table) {
+#if defined(LAMELLA_KERNELS_AVX2)
+    if (table.isa != Isa::kReference) return WithAvx2Int8Kv(table);
+#endif
+    return WithReferenceInt8Kv(table);
+  }
+
+  std::array<std::optional<KernelTable>, std::size(kAllIsas) * kWeightTypes * kQuantizations>
+      tables_;
+};
+
 }  // namespace
 
 bool IsaAvailable(Isa isa) { return GetKernelTable(isa, WeightType::kBF16) != nullptr; }
@@ -146,24 +204,21 @@ bool ParseQuantization(std::string_view name, Quantization* quantization) {
   return false;
 }
 
+bool ParseKvType(std::string_view name, KvType* kv_type) {
+  if (name != "auto" && name != "int8") return false;
+  *kv_type = name == "int8" ? KvType::kInt8 : KvType::kServing;
+  return true;
+}
+
 int64_t RowTileBegin(const KernelTable& table, int64_t rows, int64_t tile) {
   return SplitRows(rows, table.row_tile, tile).begin;
 }
 
-const KernelTable* GetKernelTable(Isa isa, WeightType weight_type, Quantization quantization) {
-  switch (isa) {
-    case Isa::kReference:
-      return &ReferenceTable(weight_type, quantization);
-    case Isa::kAvx2:
-      return Avx2TableOrNull(weight_type, quantization);
-    case Isa::kAvx512:
-      return Avx512TableOrNull(weight_type, quantization);
-    case Isa::kAvx512Bf16:
-      return Avx512Bf16TableOrNull(weight_type, quantization);
-    case Isa::kAmx:
-      return AmxTableOrNull(weight_type, quantization);
-  }
-  return nullptr;
+const KernelTable* GetKernelTable(Isa isa, WeightType weight_type, Quantization quantization,
+                                  KvType kv_type) {
+  if (kv_type == KvType::kServing) return ServingKvTable(isa, weight_type, quantization);
+  static const Int8KvTables tables;
+  return tables.Get(isa, weight_type, quantization);
 }
 
 }  // namespace lamella::kernels

@@ -31,8 +31,11 @@ constexpr KernelTable WithQuantizedWeights(KernelTable table) {
 }
 
 const KernelTable& ReferenceTable(WeightType weight_type, Quantization quantization);
+// `table` with integer keys and values.
+KernelTable WithReferenceInt8Kv(KernelTable table);
 #if defined(LAMELLA_KERNELS_AVX2)
 const KernelTable& Avx2Table(WeightType weight_type, Quantization quantization);
+KernelTable WithAvx2Int8Kv(KernelTable table);  // of AVX2 and above
 #endif
 #if defined(LAMELLA_KERNELS_AVX512)
 const KernelTable& Avx512Table(WeightType weight_type, Quantization quantization);

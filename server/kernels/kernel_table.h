@@ -10,7 +10,8 @@
 // range it is called with. So any batch, any chunking and any number of threads give the same bits.
 //
 // On a quantized base an output is the exact sum of integer products inside a group of k, and the
-// groups' sums follow each other in float: an order of its own, and as fixed.
+// groups' sums follow each other in float: an order of its own, and as fixed. Integer keys and values
+// are rounded for each token and head alone.
 //
 // "Serving dtype" below is float for WeightType::kF32 and bfloat16 for kBF16. Activations are
 // float.
@@ -29,6 +30,10 @@ enum class WeightType : int32_t { kF32 = 0, kBF16 };
 // How the base's weights are stored: as they are in the serving dtype, or as integers with scales
 // per group (quantized.h). KV cache and adapters are in the serving dtype whatever the base is in.
 enum class Quantization : int32_t { kNone = 0, kInt8, kInt4 };
+
+// How keys and values are stored: in the serving dtype, or as 8-bit integers with a scale for 64
+// dimensions of each head of each token.
+enum class KvType : int32_t { kServing = 0, kInt8 };
 
 inline constexpr int32_t kColumnTile = 16;   // columns of W in one packed tile
 inline constexpr int32_t kBlockTokens = 16;  // KV tokens in a block
@@ -73,7 +78,9 @@ struct ShrinkArgs {
 // Paged attention: softmax(scale * q K^T) V over positions (position - window, position] of each
 // row (window 0: all positions up to its own). Query head h uses KV head h / (q_heads / kv_heads).
 // One layer's cache: K is serving dtype [num_blocks][kv_heads][head_dim][kBlockTokens] (transposed,
-// so that 16 positions are scored at once), V is [num_blocks][kv_heads][kBlockTokens][head_dim].
+// so that 16 positions are scored at once), V is [num_blocks][kv_heads][kBlockTokens][head_dim]. With
+// KvType::kInt8 each [num_blocks][kv_heads] part is of int8, and scales follow it
+// (int8_kv.h).
 struct AttentionArgs {
   const float* q = nullptr;  // float [rows][ldq], head h at h * head_dim
   int64_t ldq = 0;
@@ -109,6 +116,7 @@ struct KernelTable {
   Isa isa;
   WeightType weight_type;
   Quantization quantization;
+  KvType kv_type;
   int32_t row_tile;      // rows per activation tile; ranges of pack_rows are in these
   size_t element_bytes;  // of the serving dtype
 
@@ -141,6 +149,8 @@ struct KernelTable {
   void (*lora_shrink)(const ShrinkArgs& args, int32_t rank_begin, int32_t rank_end);
 
   // --- Attention.
+  // Bytes of keys (or values) of one block and KV head.
+  size_t (*kv_block_bytes)(int32_t head_dim);
   void (*kv_write)(const KvWriteArgs& args, int64_t row_begin, int64_t row_end);
   // Floats of scratch that one thread needs for rows up to position max_position.
   size_t (*attention_scratch_floats)(int32_t q_heads, int32_t kv_heads, int32_t max_position);
@@ -172,12 +182,15 @@ bool ParseIsa(std::string_view name, Isa* isa);
 const char* QuantizationName(Quantization quantization);  // "none", "int8", "int4"
 bool ParseQuantization(std::string_view name, Quantization* quantization);  // as ParseIsa
 
+bool ParseKvType(std::string_view name, KvType* kv_type);  // "auto", "int8"; as ParseIsa
+
 // The first row of activation tile `tile` of `rows` rows (at least 1); `rows` for the tile after
 // the last. Tiles are as even as possible, so a tile is not simply row_tile rows.
 int64_t RowTileBegin(const KernelTable& table, int64_t rows, int64_t tile);
 
 // Null if the ISA is not available here. Tables live for the whole process.
 const KernelTable* GetKernelTable(Isa isa, WeightType weight_type,
-                                  Quantization quantization = Quantization::kNone);
+                                  Quantization quantization = Quantization::kNone,
+                                  KvType kv_type = KvType::kServing);
 
 }  // namespace lamella::kernels

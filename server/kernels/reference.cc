@@ -1,3 +1,4 @@
+#include "server/kernels/int8_kv.h"
 #include "server/kernels/isa_tables.h"
 #include "server/kernels/reference_attention.h"
 #include "server/kernels/reference_linear.h"
@@ -6,11 +7,17 @@ namespace lamella::kernels {
 namespace {
 
 template <typename T>
+size_t KvBlockBytes(int32_t head_dim) {
+  return static_cast<size_t>(KvElements(head_dim, T())) * sizeof(T);
+}
+
+template <typename T>
 constexpr KernelTable MakeTable(WeightType weight_type) {
   return KernelTable{
       .isa = Isa::kReference,
       .weight_type = weight_type,
       .quantization = Quantization::kNone,
+      .kv_type = KvType::kServing,
       .row_tile = 1,
       .element_bytes = sizeof(T),
       .packed_linear_bytes = reference::PackedLinearBytes<T>,
@@ -24,6 +31,7 @@ constexpr KernelTable MakeTable(WeightType weight_type) {
       .pack_lora_a = reference::PackLoraA<T>,
       .pack_lora_b = reference::PackLoraB<T>,
       .lora_shrink = reference::LoraShrink<T>,
+      .kv_block_bytes = KvBlockBytes<T>,
       .kv_write = reference::KvWrite<T>,
       .attention_scratch_floats = reference::AttentionScratchFloats,
       .attention = reference::Attention<T>,
@@ -55,6 +63,14 @@ constexpr TableSet kTables = {MakeTables<float>(WeightType::kF32),
 
 const KernelTable& ReferenceTable(WeightType weight_type, Quantization quantization) {
   return kTables.Get(weight_type, quantization);
+}
+
+KernelTable WithReferenceInt8Kv(KernelTable table) {
+  table.kv_type = KvType::kInt8;
+  table.kv_block_bytes = KvBlockBytes<int8_t>;
+  table.kv_write = reference::KvWrite<int8_t>;
+  table.attention = reference::Attention<int8_t>;
+  return table;
 }
 
 }  // namespace lamella::kernels

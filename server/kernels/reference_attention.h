@@ -4,19 +4,22 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "server/kernels/bf16.h"
+#include "server/kernels/int8_kv.h"
 #include "server/kernels/kernel_table.h"
 
 namespace lamella::kernels::reference {
 
 // Where position `position` of dimension d lies in the caches of one layer.
+template <typename T>
 struct CacheIndex {
   int32_t kv_heads;
   int32_t head_dim;
 
   int64_t Base(int32_t block, int32_t kv_head) const {
-    return (static_cast<int64_t>(block) * kv_heads + kv_head) * head_dim * kBlockTokens;
+    return (static_cast<int64_t>(block) * kv_heads + kv_head) * KvElements(head_dim, T());
   }
   int64_t K(int32_t block, int32_t kv_head, int32_t slot, int32_t d) const {
     return Base(block, kv_head) + static_cast<int64_t>(d) * kBlockTokens + slot;
@@ -26,20 +29,44 @@ struct CacheIndex {
   }
 };
 
+// One token of one KV head, whose part of the block begins at `k` and `v`.
+template <typename T>
+void StoreToken(const float* k_in, const float* v_in, int32_t head_dim, int32_t token, T* k, T* v) {
+  for (int32_t d = 0; d < head_dim; ++d) {
+    Store(k_in[d], k + static_cast<int64_t>(d) * kBlockTokens + token);
+    Store(v_in[d], v + static_cast<int64_t>(token) * head_dim + d);
+  }
+}
+inline void StoreToken(const float* k_in, const float* v_in, int32_t head_dim, int32_t token,
+                       int8_t* k, int8_t* v) {
+  StoreQuantized(k_in, head_dim, token, kBlockTokens, k + token, k);
+  StoreQuantized(v_in, head_dim, token, 1, v + static_cast<int64_t>(token) * head_dim, v);
+}
+
+// What element d of a token in slot `slot` is multiplied with; the block's head begins at `head`.
+template <typename T>
+float ElementScale(const T* /*head*/, int32_t /*head_dim*/, int32_t /*slot*/, int32_t /*d*/) {
+  return 1;
+}
+inline float ElementScale(const int8_t* head, int32_t head_dim, int32_t slot, int32_t d) {
+  float scale;
+  std::memcpy(&scale,
+              KvScales(head, head_dim, d / kKvGroup) + slot * static_cast<int64_t>(sizeof(float)),
+              sizeof(float));
+  return scale;
+}
+
 template <typename T>
 void KvWrite(const KvWriteArgs& args, int64_t row_begin, int64_t row_end) {
-  const CacheIndex index{args.kv_heads, args.head_dim};
+  const CacheIndex<T> index{args.kv_heads, args.head_dim};
   for (int64_t row = row_begin; row < row_end; ++row) {
     const int32_t block = args.block_tables[row][args.positions[row] / kBlockTokens];
     const int32_t slot = args.positions[row] % kBlockTokens;
     for (int32_t head = 0; head < args.kv_heads; ++head) {
       const int64_t offset = static_cast<int64_t>(head) * args.head_dim;
-      for (int32_t d = 0; d < args.head_dim; ++d) {
-        Store(args.k[row * args.ldk + offset + d],
-              static_cast<T*>(args.k_cache) + index.K(block, head, slot, d));
-        Store(args.v[row * args.ldv + offset + d],
-              static_cast<T*>(args.v_cache) + index.V(block, head, slot, d));
-      }
+      const int64_t base = index.Base(block, head);
+      StoreToken(args.k + row * args.ldk + offset, args.v + row * args.ldv + offset, args.head_dim,
+                 slot, static_cast<T*>(args.k_cache) + base, static_cast<T*>(args.v_cache) + base);
     }
   }
 }
@@ -57,7 +84,7 @@ LAMELLA_KERNEL_INLINE int32_t WindowBegin(int32_t position, int32_t window) {
 template <typename T>
 void AttendHead(const AttentionArgs& args, int64_t row, int32_t kv_head, int32_t q_head,
                 float* scores) {
-  const CacheIndex index{args.kv_heads, args.head_dim};
+  const CacheIndex<T> index{args.kv_heads, args.head_dim};
   const T* k_cache = static_cast<const T*>(args.k_cache);
   const T* v_cache = static_cast<const T*>(args.v_cache);
   const int32_t* table = args.block_tables[row];
@@ -71,7 +98,10 @@ void AttendHead(const AttentionArgs& args, int64_t row, int32_t kv_head, int32_t
     double sum = 0;
     for (int32_t d = 0; d < args.head_dim; ++d) {
       const int64_t at = index.K(table[p / kBlockTokens], kv_head, p % kBlockTokens, d);
-      sum += static_cast<double>(q[d]) * static_cast<double>(ToFloat(k_cache[at]));
+      const T* head = k_cache + index.Base(table[p / kBlockTokens], kv_head);
+      const double key = static_cast<double>(ToFloat(k_cache[at])) *
+                         ElementScale(head, args.head_dim, p % kBlockTokens, d);
+      sum += static_cast<double>(q[d]) * key;
     }
     scores[p] = static_cast<float>(sum * args.scale);
     max = std::max(max, scores[p]);
@@ -85,7 +115,10 @@ void AttendHead(const AttentionArgs& args, int64_t row, int32_t kv_head, int32_t
     double sum = 0;
     for (int32_t p = begin; p < end; ++p) {
       const int64_t at = index.V(table[p / kBlockTokens], kv_head, p % kBlockTokens, d);
-      sum += static_cast<double>(scores[p]) * static_cast<double>(ToFloat(v_cache[at]));
+      const T* head = v_cache + index.Base(table[p / kBlockTokens], kv_head);
+      const double value = static_cast<double>(ToFloat(v_cache[at])) *
+                           ElementScale(head, args.head_dim, p % kBlockTokens, d);
+      sum += static_cast<double>(scores[p]) * value;
     }
     out[d] = static_cast<float>(sum / total);
   }

@@ -19,11 +19,13 @@
 namespace lamella {
 
 struct CpuExecutorOptions {
-  int32_t threads = 1;                                     // 1 to 256, the caller included
-  std::optional<kernels::Isa> isa;                         // the best this processor has if not set
-  kernels::WeightType dtype = kernels::WeightType::kBF16;  // of weights, KV cache and adapters
+  int32_t threads = 1;              // 1 to 256, the caller included
+  std::optional<kernels::Isa> isa;  // the best this processor has if not set
+  kernels::WeightType dtype =
+      kernels::WeightType::kBF16;  // of weights, adapters and, but for kv_type, keys and values
   // Of the base's linear layers instead of dtype; embedding and head are int8 on an int4 base.
   kernels::Quantization base_quant = kernels::Quantization::kNone;
+  kernels::KvType kv_type = kernels::KvType::kServing;
   int64_t kv_cache_bytes = int64_t{256} << 20;  // rounded down to whole blocks
   int32_t max_rows = 256;                       // rows of one step, 1 to 65536
   int32_t max_sequences = 64;                   // sequences of one step, 1 to max_rows

@@ -13,8 +13,7 @@ namespace {
 
 // Keys (or values) of one block in one layer.
 int64_t PlaneBlockBytes(const ModelConfig& config, const kernels::KernelTable& table) {
-  return int64_t{config.num_kv_heads} * config.head_dim * kernels::kBlockTokens *
-         static_cast<int64_t>(table.element_bytes);
+  return int64_t{config.num_kv_heads} * static_cast<int64_t>(table.kv_block_bytes(config.head_dim));
 }
 
 }  // namespace

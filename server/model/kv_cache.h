@@ -24,9 +24,8 @@ class KvCache {
 
   int32_t num_blocks() const { return num_blocks_; }
 
-  // Serving dtype [num_blocks][kv_heads][head_dim][kBlockTokens].
+  // As AttentionArgs says.
   void* keys(int32_t layer) const { return base_ + int64_t{layer} * 2 * plane_bytes_; }
-  // Serving dtype [num_blocks][kv_heads][kBlockTokens][head_dim].
   void* values(int32_t layer) const { return base_ + (int64_t{layer} * 2 + 1) * plane_bytes_; }
 
  private:

@@ -1,6 +1,6 @@
 // lamella-bench engine [--model=PATH | --shape=smollm2-135m|qwen2.5-0.5b|llama-3.2-1b]
 //                      [--threads=N] [--isa=best|reference|avx2|avx512_bf16]
-//                      [--dtype=bf16|float32] [--base_quant=none|int8|int4] [--cases=1xbase,32x8@16,...] [--context=32] [--rank=16]
+//                      [--dtype=bf16|float32] [--base_quant=none|int8|int4] [--kv_cache_dtype=auto|int8] [--cases=1xbase,32x8@16,...] [--context=32] [--rank=16]
 //                      [--steps=10] [--rounds=5] [--json] [--smoke]
 //
 // Speed of the CPU executor, in process: decode steps and prompts of any mix of adapters, as
@@ -27,6 +27,7 @@ ABSL_FLAG(int32_t, threads, 0, "compute threads; 0: one for each core");
 ABSL_FLAG(std::string, isa, "best", "instruction set");
 ABSL_FLAG(std::string, dtype, "bf16", "serving dtype");
 ABSL_FLAG(std::string, base_quant, "none", "of the base's weights: none, int8 or int4");
+ABSL_FLAG(std::string, kv_cache_dtype, "auto", "of keys and values: auto (as dtype) or int8");
 ABSL_FLAG(std::vector<std::string>, cases,
           (std::vector<std::string>{"1x1", "8x1", "8x8", "32x1", "32x8", "32x32", "32xzipf",
                                     "prefill:512xbase"}),
@@ -52,6 +53,9 @@ absl::StatusOr<CpuExecutorOptions> ExecutorOptions() {
   options.dtype = dtype == "bf16" ? kernels::WeightType::kBF16 : kernels::WeightType::kF32;
   if (!kernels::ParseQuantization(absl::GetFlag(FLAGS_base_quant), &options.base_quant)) {
     return absl::InvalidArgumentError("--base-quant must be none, int8 or int4");
+  }
+  if (!kernels::ParseKvType(absl::GetFlag(FLAGS_kv_cache_dtype), &options.kv_type)) {
+    return absl::InvalidArgumentError("--kv-cache-dtype must be auto or int8");
   }
   options.kv_cache_bytes = int64_t{1} << 30;
   const std::string name = absl::GetFlag(FLAGS_isa);

@@ -122,8 +122,7 @@ class KernelsBench {
 
   absl::Status MakeCache() {
     const int64_t blocks = int64_t{kAttentionRows} * BlocksPerRow();
-    const size_t bytes =
-        static_cast<size_t>(blocks) * kKvHeads * kHeadDim * kBlockTokens * table_.element_bytes;
+    const size_t bytes = static_cast<size_t>(blocks) * kKvHeads * table_.kv_block_bytes(kHeadDim);
     ASSIGN_OR_RETURN(cache_, TensorArena::Reserve(static_cast<int64_t>(2 * bytes)));
     k_cache_ = cache_.TakeBytes(bytes);
     v_cache_ = cache_.TakeBytes(bytes);
@@ -170,7 +169,8 @@ class KernelsBench {
     cell.row.op = "attention";
     cell.row.rows = kAttentionRows;
     const double positions = static_cast<double>(kAttentionRows) * options_.context_tokens;
-    cell.bytes = 2 * positions * kKvHeads * kHeadDim * static_cast<double>(table_.element_bytes);
+    cell.bytes = 2 * positions / kBlockTokens * kKvHeads *
+                 static_cast<double>(table_.kv_block_bytes(kHeadDim));
     cell.flops = 4 * positions * kQueryHeads * kHeadDim;
     cells_.push_back(cell);
   }

@@ -1,6 +1,6 @@
 // lamella-bench roofline [--threads=N] [--json]
 // lamella-bench kernels [--threads=N] [--isa=best|...] [--dtype=bf16|float32]
-//                       [--base_quant=none|int8|int4] [--features=8192x2048] [--rows=1,2,...] [--rounds=5] [--json] [--smoke]
+//                       [--base_quant=none|int8|int4] [--kv_cache_dtype=auto|int8] [--features=8192x2048] [--rows=1,2,...] [--rounds=5] [--json] [--smoke]
 //
 // roofline: what memory and arithmetic of this machine give at most. kernels: each kernel beside
 // these limits, measured in the same run; weights take 1 GiB, so none is in a cache by accident.
@@ -22,6 +22,7 @@ ABSL_DECLARE_FLAG(int32_t, threads);
 ABSL_DECLARE_FLAG(std::string, isa);
 ABSL_DECLARE_FLAG(std::string, dtype);
 ABSL_DECLARE_FLAG(std::string, base_quant);
+ABSL_DECLARE_FLAG(std::string, kv_cache_dtype);
 ABSL_DECLARE_FLAG(int32_t, rank);
 ABSL_DECLARE_FLAG(int32_t, rounds);
 ABSL_DECLARE_FLAG(bool, json);
@@ -52,13 +53,17 @@ absl::StatusOr<const kernels::KernelTable*> Table() {
   if (!kernels::ParseQuantization(absl::GetFlag(FLAGS_base_quant), &quantization)) {
     return absl::InvalidArgumentError("--base-quant must be none, int8 or int4");
   }
+  kernels::KvType kv_type{};
+  if (!kernels::ParseKvType(absl::GetFlag(FLAGS_kv_cache_dtype), &kv_type)) {
+    return absl::InvalidArgumentError("--kv-cache-dtype must be auto or int8");
+  }
   Isa isa = kernels::BestIsa();
   const std::string name = absl::GetFlag(FLAGS_isa);
   if (name != "best" && !kernels::ParseIsa(name, &isa)) {
     return absl::InvalidArgumentError("no ISA is called " + name);
   }
   const auto* table = kernels::GetKernelTable(
-      isa, dtype == "bf16" ? WeightType::kBF16 : WeightType::kF32, quantization);
+      isa, dtype == "bf16" ? WeightType::kBF16 : WeightType::kF32, quantization, kv_type);
   if (table == nullptr) return absl::UnavailableError("this processor has no " + name);
   return table;
 }

@@ -14,6 +14,8 @@ std::vector<TableId> AvailableTables() {
   for (const Isa isa : kAllIsas) {
     if (!IsaAvailable(isa)) continue;
     const std::string name = IsaName(isa);
+    tables.push_back({name + "_bf16_int8kv",
+                      GetKernelTable(isa, WeightType::kBF16, Quantization::kNone, KvType::kInt8)});
     for (const Quantization q : {Quantization::kNone, Quantization::kInt8, Quantization::kInt4}) {
       const std::string base = q == Quantization::kNone ? "" : QuantizationName(q);
       tables.push_back({name + "_f32" + base, GetKernelTable(isa, WeightType::kF32, q)});
@@ -264,8 +266,8 @@ class Cache {
       std::iota(tables_.back().rbegin(), tables_.back().rend(), blocks);
       blocks += static_cast<int32_t>(tables_.back().size());
     }
-    const size_t bytes = static_cast<size_t>(blocks) * problem.kv_heads * problem.head_dim *
-                         kBlockTokens * table.element_bytes;
+    const size_t bytes =
+        static_cast<size_t>(blocks) * problem.kv_heads * table.kv_block_bytes(problem.head_dim);
     k_ = NanBytes(bytes);
     v_ = NanBytes(bytes);
     for (int32_t s = 0; s < sequences; ++s) Write(table, s, lengths[s]);

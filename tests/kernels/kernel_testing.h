@@ -23,7 +23,8 @@ struct TableId {
 
   // The oracle: the reference table of the same serving dtype and quantization.
   const KernelTable& oracle() const {
-    return *GetKernelTable(Isa::kReference, table->weight_type, table->quantization);
+    return *GetKernelTable(Isa::kReference, table->weight_type, table->quantization,
+                           table->kv_type);
   }
 };
 
