@@ -78,7 +78,7 @@ AdminClient::AdminClient(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 AdminClient::~AdminClient() = default;
 
 absl::StatusOr<std::unique_ptr<AdminClient>> AdminClient::Connect(const AdminOptions& options) {
-  ASSIGN_OR_RETURN(const auto channel, MakeChannel("admin", options.admin));
+  ASSIGN_OR_RETURN(const auto channel, MakeChannel("admin", options.admin, options.tls));
   auto impl = std::make_unique<Impl>();
   impl->options = options;
   impl->stub = v1::AdapterAdminService::NewStub(channel);

@@ -19,14 +19,16 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/tls.h"
 
 namespace lamella::client {
 
 struct AdminOptions {
-  std::string admin = "127.0.0.1:50052";              // HOST:PORT, without TLS
+  std::string admin = "127.0.0.1:50052";              // HOST:PORT
   absl::Duration timeout = absl::InfiniteDuration();  // deadline of each call
   std::string key;                                    // of a credential; empty: none is sent
   std::string tenant = "-";                           // whose adapters; "-": the key's
+  TlsOptions tls;
 };
 
 struct AliasTarget {

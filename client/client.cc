@@ -100,7 +100,7 @@ Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Client::~Client() = default;
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& options) {
-  ASSIGN_OR_RETURN(const auto channel, MakeChannel("server", options.server));
+  ASSIGN_OR_RETURN(const auto channel, MakeChannel("server", options.server, options.tls));
   auto impl = std::make_unique<Impl>();
   impl->options = options;
   impl->stub = v1::GenerationService::NewStub(channel);

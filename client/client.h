@@ -24,13 +24,15 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "client/tls.h"
 
 namespace lamella::client {
 
 struct ClientOptions {
-  std::string server = "127.0.0.1:50051";             // HOST:PORT, without TLS
+  std::string server = "127.0.0.1:50051";             // HOST:PORT
   absl::Duration timeout = absl::InfiniteDuration();  // deadline of each call
   std::string key;                                    // of a credential; empty: none is sent
+  TlsOptions tls;
 };
 
 enum class Priority { kLow, kNormal, kHigh };

@@ -52,6 +52,7 @@ OUTSIDE = {
     "lamella/v1/": ["server/api", "client"],
     "lamella/otlp/": ["server/tracing"],
     "lamella/rpc/": ["server/api", "client"],
+    "grpc/": ["server/api", "client"],
     "sqlite3.h": ["adapters_store"],
     "prometheus/": ["server/telemetry"],
     "nlohmann/": ["common/formats", "server/tokenizer", "client", "client/cli"],

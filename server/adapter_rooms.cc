@@ -126,7 +126,7 @@ absl::Status AdapterRooms::BuildManager(const AdapterOptions& options) {
   manager_options.slices.busy = deps_.computing;
   ASSIGN_OR_RETURN(manager_, AdapterManager::Create(manager_options, loader_.get(), deps_.clock,
                                                     *deps_.metrics));
-  RETURN_IF_ERROR(LimitTenants());
+  RETURN_IF_ERROR(LimitTenants(deps_.authenticator->credentials()->tenants()));
   manager_->SetResidencyListener([this](const AdapterRef& ref, Residency residency) {
     if (crashes_ != nullptr && residency != Residency::kDisk) {
       crashes_->NoteLoad(ref.tenant, ref.version);
@@ -137,19 +137,20 @@ absl::Status AdapterRooms::BuildManager(const AdapterOptions& options) {
   return absl::OkStatus();
 }
 
-absl::Status AdapterRooms::LimitTenants() {
-  for (const auto& [tenant, limits] : deps_.authenticator->tenants().all()) {
-    GroupLimits group{.floor_bytes = static_cast<size_t>(limits.resident_floor_bytes)};
+absl::Status AdapterRooms::LimitTenants(const TenantTable& tenants) {
+  AdapterManager::TenantLimitsMap groups;
+  for (const auto& [tenant, limits] : tenants.all()) {
+    GroupLimits& group = groups[tenant];
+    group.floor_bytes = static_cast<size_t>(limits.resident_floor_bytes);
     if (limits.resident_ceiling_bytes > 0) {
       group.ceiling_bytes = static_cast<size_t>(limits.resident_ceiling_bytes);
     }
-    const absl::Status status = manager_->SetTenantLimits(tenant, group);
-    if (status.ok()) continue;
-    const std::string field = absl::StrCat("tenants.", tenant, ".resident_floor");
-    return MakeError(status.code(), reasons::kInvalidCredentials, field,
-                     absl::StrCat("--credentials: ", field, ": ", status.message()));
   }
-  return absl::OkStatus();
+  const absl::Status status = manager_->SetTenantLimits(groups);
+  if (status.ok()) return status;
+  const std::string field = absl::StrCat("tenants.", ErrorField(status), ".resident_floor");
+  return MakeError(status.code(), reasons::kInvalidCredentials, field,
+                   absl::StrCat("--credentials: ", field, ": ", status.message()));
 }
 
 void AdapterRooms::JoinStore() {
@@ -232,20 +233,17 @@ void AdapterRooms::LogRefused() const {
   }
 }
 
-absl::Status AdapterRooms::Listen(const ListenOptions& options) {
-  if (durable_ == nullptr || options.admin_address.empty()) return absl::OkStatus();
+absl::Status AdapterRooms::Listen(const RpcServerOptions& options) {
+  if (durable_ == nullptr || options.address.empty()) return absl::OkStatus();
   AdminDeps deps;
   deps.store = durable_;
   deps.residency = manager_.get();
   deps.watch = &watch_;
   deps.workers = workers_.get();
   deps.authenticator = deps_.authenticator;
-  deps.clock = deps_.clock;
   deps.metrics = deps_.metrics;
-  ASSIGN_OR_RETURN(rpc_, RpcServer::Start({.address = options.admin_address,
-                                           .flag = "admin-listen",
-                                           .enable_reflection = options.enable_reflection},
-                                          deps));
+  deps.clock = deps_.clock;
+  ASSIGN_OR_RETURN(rpc_, RpcServer::Start(options, deps));
   return absl::OkStatus();
 }
 

@@ -21,7 +21,7 @@
 #include "adapters_store/crash_guard.h"
 #include "adapters_store/durable_adapter_store.h"
 #include "common/base/clock.h"
-#include "server/api/credentials.h"
+#include "server/api/authenticator.h"
 #include "server/api/rpc_server.h"
 #include "server/config/server_config.h"
 #include "server/core/adapter_catalogue.h"
@@ -63,8 +63,12 @@ class AdapterRooms {
   AdapterFaultSink* faults() { return faults_.get(); }  // null without a store
   Counts CountAdapters() const;
 
+  // What tenants may have in memory, from now on. All or none: INVALID_ARGUMENT
+  // (INVALID_CREDENTIALS) that names the tenant.
+  absl::Status LimitTenants(const TenantTable& tenants);
+
   // Nothing without a store or without an address. UNAVAILABLE (PORT_IN_USE).
-  absl::Status Listen(const ListenOptions& options);
+  absl::Status Listen(const RpcServerOptions& options);
   // Of the admin listener; 0: none.
   int port() const { return rpc_ == nullptr ? 0 : rpc_->port(); }
 
@@ -77,8 +81,6 @@ class AdapterRooms {
   absl::Status OpenStore(const AdapterOptions& options);
   absl::Status LeaveOutWhatCrashes(const std::string& store_dir);
   absl::Status BuildManager(const AdapterOptions& options);
-  // What the credentials file says of tenants' adapters in memory.
-  absl::Status LimitTenants();
   void JoinStore();
   void OnStoreChange(const StoreChange& change);
   void LoadPinned();

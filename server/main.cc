@@ -2,6 +2,7 @@
 // 0 after a drain, 1 if the server cannot start, 2 for a bad command line.
 #include <pthread.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -35,6 +36,14 @@ int PrintVersion() {
   return 0;
 }
 
+// Every connection is a descriptor, and a listener that finds none is deaf.
+void AllowAllDescriptors() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int Serve(const lamella::ServerConfig& config) {
   lamella::SetLogFormat(config.log_format == lamella::LogFormatOption::kJson
                             ? lamella::LogFormat::kJson
@@ -43,6 +52,7 @@ int Serve(const lamella::ServerConfig& config) {
   const sigset_t signals = EndSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  AllowAllDescriptors();
   // gRPC writes its own view of our errors to stderr; whoever wants it says so.
   setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   auto server = lamella::Server::Start(config);

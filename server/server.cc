@@ -5,15 +5,19 @@
 #include <filesystem>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "adapters_store/folder_adapter_store.h"
 #include "common/base/clock.h"
+#include "common/base/error.h"
 #include "common/base/logging.h"
+#include "common/base/reasons.h"
 #include "common/base/status_macros.h"
 #include "server/adapter_rooms.h"
-#include "server/api/credentials.h"
+#include "server/api/reloader.h"
 #include "server/api/rpc_server.h"
+#include "server/api/tls_reloader.h"
 #include "server/engine/engine.h"
 #include "server/model/cpu_executor.h"
 #include "server/model/weight_source.h"
@@ -27,6 +31,9 @@ namespace {
 
 // How long the last messages may take to leave after the engine has ended every stream.
 constexpr absl::Duration kFlushGrace = absl::Seconds(2);
+
+// Between two looks at files that may change.
+constexpr absl::Duration kReloadInterval = absl::Seconds(1);
 
 class EngineSink final : public RequestSink {
  public:
@@ -117,17 +124,24 @@ std::string AddressOf(const std::string& wanted, int port) {
   return port == 0 ? "off" : absl::StrCat(wanted.substr(0, wanted.rfind(':')), ":", port);
 }
 
-absl::StatusOr<std::unique_ptr<Authenticator>> MakeAuthenticator(const std::string& path) {
-  if (path.empty()) return std::make_unique<Authenticator>(Authenticator::Everyone(kDefaultTenant));
-  ASSIGN_OR_RETURN(Authenticator authenticator, Authenticator::FromFile(path));
-  return std::make_unique<Authenticator>(std::move(authenticator));
-}
-
 MetricsOptions MetricsOptionsOf(const ServerConfig& config) {
   return {.most_tenants = config.telemetry.metrics_tenants,
           .most_adapters = config.telemetry.metrics_adapters,
           .vllm_names = config.telemetry.vllm_metrics,
           .model_name = ModelName(config.model.path)};
+}
+
+// Of the data listener. `tls` is borrowed.
+RpcServerOptions RpcOptionsOf(const ListenOptions& listen, const TlsReloader* tls) {
+  RpcServerOptions options;
+  options.address = listen.address;
+  options.enable_reflection = listen.enable_reflection;
+  options.tls = tls;
+  options.max_concurrent_streams = listen.max_streams_per_connection;
+  options.memory_bytes = listen.memory_bytes;
+  options.max_connection_age = listen.max_connection_age;
+  options.max_write_stall = listen.max_write_stall;
+  return options;
 }
 
 EngineOptions EngineOptionsOf(const ServerConfig& config) {
@@ -160,6 +174,7 @@ struct Server::Rooms {
   MetricsRegistry registry;
   std::unique_ptr<RequestRecorder> recorder;
   std::unique_ptr<Authenticator> authenticator;
+  std::unique_ptr<TlsReloader> tls;  // null without a certificate
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<CpuExecutor> executor;
   std::unique_ptr<AdapterRooms> adapters;
@@ -167,13 +182,67 @@ struct Server::Rooms {
   std::unique_ptr<EngineSink> sink;
   std::unique_ptr<RpcServer> rpc;
   std::unique_ptr<MetricsExposer> exposer;
+  std::string credentials;  // the file's content at the start
+  std::string jwt_keys;     // and the key set's
+  std::vector<std::unique_ptr<Reloader>> reloaders;
 
+  absl::Status ReadCredentials(const ListenOptions& options);
+  absl::Status ReadCertificate(const ListenOptions& options);
   absl::Status BuildModel(const ServerConfig& config, ModelFacts* facts);
   absl::Status BuildAdapters(const ServerConfig& config);
   absl::Status BuildEngine(const ServerConfig& config);
   absl::Status Listen(const ServerConfig& config, const ModelFacts& facts);
+  void WatchCredentials(const ListenOptions& options);
   void LogReady(const ServerConfig& config, const ModelFacts& facts, absl::Time begin) const;
 };
+
+absl::Status Server::Rooms::ReadCredentials(const ListenOptions& options) {
+  const bool tokens = !options.jwt_keys_path.empty();
+  Credentials parsed = tokens ? Credentials::Nobody() : Credentials::Everyone(kDefaultTenant);
+  if (!options.credentials_path.empty()) {
+    ASSIGN_OR_RETURN(credentials, Credentials::ReadFile(options.credentials_path));
+    ASSIGN_OR_RETURN(parsed, Credentials::FromJson(credentials));
+  }
+  std::unique_ptr<JwtVerifier> verifier;
+  if (tokens) {
+    auto content = ReadSmallFile(options.jwt_keys_path, JwtKeys::kMaxFileBytes);
+    auto keys = content.ok() ? JwtKeys::FromJson(*content) : content.status();
+    if (!keys.ok()) {
+      return MakeError(absl::StatusCode::kInvalidArgument, reasons::kInvalidCredentials, "jwt-keys",
+                       absl::StrCat("--jwt-keys: ", keys.status().message()));
+    }
+    jwt_keys = *std::move(content);
+    verifier = std::make_unique<JwtVerifier>(JwtOptions{.issuer = options.jwt_issuer,
+                                                        .audience = options.jwt_audience,
+                                                        .tenant_claim = options.jwt_tenant_claim,
+                                                        .roles_claim = options.jwt_roles_claim},
+                                             *std::move(keys));
+  }
+  authenticator = std::make_unique<Authenticator>(std::move(parsed), std::move(verifier));
+  return absl::OkStatus();
+}
+
+absl::Status Server::Rooms::ReadCertificate(const ListenOptions& options) {
+  if (options.tls_cert_path.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(tls, TlsReloader::Create({.certificate_path = options.tls_cert_path,
+                                             .key_path = options.tls_key_path,
+                                             .client_ca_path = options.tls_client_ca_path},
+                                            registry.metrics()));
+  return absl::OkStatus();
+}
+
+void Server::Rooms::WatchCredentials(const ListenOptions& options) {
+  if (!options.credentials_path.empty()) {
+    reloaders.push_back(ReloadCredentials(
+        options.credentials_path, std::move(credentials), kReloadInterval,
+        [this](const TenantTable& tenants) { return adapters->LimitTenants(tenants); },
+        *registry.metrics(), authenticator.get()));
+  }
+  if (authenticator->tokens() != nullptr) {
+    reloaders.push_back(ReloadJwtKeys(options.jwt_keys_path, std::move(jwt_keys), kReloadInterval,
+                                      *registry.metrics(), authenticator->tokens()));
+  }
+}
 
 absl::Status Server::Rooms::BuildModel(const ServerConfig& config, ModelFacts* facts) {
   // Needed only until the executor has packed the weights.
@@ -212,7 +281,7 @@ absl::Status Server::Rooms::BuildEngine(const ServerConfig& config) {
   deps.faults = adapters->faults();
   deps.clock = &clock;
   deps.metrics = registry.metrics();
-  deps.tenants = &authenticator->tenants();
+  deps.tenants = authenticator.get();
   deps.computing = &computing;
   deps.recorder = recorder.get();
   EngineOptions options = EngineOptionsOf(config);
@@ -227,7 +296,11 @@ absl::Status Server::Rooms::Listen(const ServerConfig& config, const ModelFacts&
   if (!config.listen.metrics_address.empty()) {
     ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics_address, registry));
   }
-  RETURN_IF_ERROR(adapters->Listen(config.listen));
+  RpcServerOptions admin = RpcOptionsOf(config.listen, tls.get());
+  admin.address = config.listen.admin_address;
+  admin.flag = "admin-listen";
+  admin.require_client_certificate = config.listen.admin_require_client_cert;
+  RETURN_IF_ERROR(adapters->Listen(admin));
   ServiceDeps deps;
   deps.sink = sink.get();
   deps.tokenizer = tokenizer.get();
@@ -239,9 +312,7 @@ absl::Status Server::Rooms::Listen(const ServerConfig& config, const ModelFacts&
   deps.facts = facts;
   deps.limits.request = engine->limits();
   deps.limits.max_prompt_tokens = engine->max_prompt_tokens();
-  ASSIGN_OR_RETURN(rpc, RpcServer::Start({.address = config.listen.address,
-                                          .enable_reflection = config.listen.enable_reflection},
-                                         deps));
+  ASSIGN_OR_RETURN(rpc, RpcServer::Start(RpcOptionsOf(config.listen, tls.get()), deps));
   return absl::OkStatus();
 }
 
@@ -250,6 +321,7 @@ void Server::Rooms::LogReady(const ServerConfig& config, const ModelFacts& facts
   const AdapterRooms::Counts counts = adapters->CountAdapters();
   LogInfo("ready", {{"address", AddressOf(config.listen.address, rpc->port())},
                     {"admin", AddressOf(config.listen.admin_address, adapters->port())},
+                    {"tls", tls == nullptr ? "off" : "on"},
                     {"model", facts.name},
                     {"isa", facts.isa},
                     {"dtype", facts.dtype},
@@ -268,12 +340,14 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerConfig& wanted
   const absl::Time begin = rooms->clock.Now();
   ModelFacts facts;
   // First: a file that is wrong should not take the time of loading a model to say so.
-  ASSIGN_OR_RETURN(rooms->authenticator, MakeAuthenticator(config.listen.credentials_path));
+  RETURN_IF_ERROR(rooms->ReadCredentials(config.listen));
+  RETURN_IF_ERROR(rooms->ReadCertificate(config.listen));
   ASSIGN_OR_RETURN(rooms->recorder, MakeRecorder(config.telemetry, *rooms->registry.metrics()));
   RETURN_IF_ERROR(rooms->BuildModel(config, &facts));
   RETURN_IF_ERROR(rooms->BuildAdapters(config));
   RETURN_IF_ERROR(rooms->BuildEngine(config));
   RETURN_IF_ERROR(rooms->Listen(config, facts));
+  rooms->WatchCredentials(config.listen);
   rooms->LogReady(config, facts, begin);
   return std::unique_ptr<Server>(new Server(std::move(rooms)));
 }

@@ -13,7 +13,8 @@ void ChooseAdmin(const Registry& registry, AdminCommand command) {
     auto admin = client::AdminClient::Connect({.admin = common.admin,
                                                .timeout = common.timeout(),
                                                .key = common.key,
-                                               .tenant = common.tenant});
+                                               .tenant = common.tenant,
+                                               .tls = common.tls});
     if (!admin.ok()) {
       Fail(admin.status());
       return static_cast<int>(kUsage);

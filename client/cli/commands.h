@@ -26,6 +26,7 @@ struct CommonOptions {
   std::string tenant = "-";     // whose adapters the admin commands mean
   std::string token_file;       // with the key; "": none is sent
   std::string key;              // what it held
+  client::TlsOptions tls;       // of both listeners
   double timeout_seconds = 0;   // 0: none
   std::string output = "text";  // "text" or "json"
 
@@ -49,6 +50,7 @@ void AddModels(const Registry& registry);
 void AddAdapters(const Registry& registry);
 void AddTokenize(const Registry& registry);
 void AddStore(const Registry& registry);
+void AddKeys(const Registry& registry);
 
 // What the program exits with after `status`.
 int ExitCodeOf(const absl::Status& status);

@@ -17,8 +17,15 @@ int Main(int argc, char** argv) {
   app.add_option("--server", common.server, "HOST:PORT of the data listener")
       ->capture_default_str();
   app.add_option("--admin", common.admin, "HOST:PORT of the admin listener")->capture_default_str();
-  app.add_option("--tenant", common.tenant, "Whose adapters; operators only. Default: your own");
+  app.add_option("--tenant", common.tenant,
+                 "Whose adapters (operators only; default: your own), or keys");
   app.add_option("--token-file", common.token_file, "File with the key that says who you are");
+  app.add_option("--tls-ca", common.tls.ca_file,
+                 "PEM file of who may vouch for the server; uses TLS");
+  app.add_option("--tls-cert", common.tls.cert_file, "PEM file with your own certificate");
+  app.add_option("--tls-key", common.tls.key_file, "PEM file with its key");
+  app.add_option("--tls-server-name", common.tls.server_name,
+                 "Name that the server's certificate must hold. Default: the HOST called");
   app.add_option("--timeout", common.timeout_seconds,
                  "Seconds until a call is given up; 0 is never")
       ->check(CLI::NonNegativeNumber);
@@ -31,6 +38,7 @@ int Main(int argc, char** argv) {
   AddAdapters(registry);
   AddTokenize(registry);
   AddStore(registry);
+  AddKeys(registry);
   AddTop(registry);
   AddCapacity(registry);
   AddCompletion(registry);
@@ -44,6 +52,7 @@ int Main(int argc, char** argv) {
   client::ClientOptions options;
   options.server = common.server;
   options.key = common.key;
+  options.tls = common.tls;
   options.timeout = common.timeout();
   auto client = client::Client::Connect(options);
   if (!client.ok()) {

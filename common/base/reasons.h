@@ -79,6 +79,7 @@ inline constexpr char kMetadataTooLarge[] = "METADATA_TOO_LARGE";
 inline constexpr char kUnauthenticated[] = "UNAUTHENTICATED";
 inline constexpr char kPermissionDenied[] = "PERMISSION_DENIED";
 inline constexpr char kInvalidCredentials[] = "INVALID_CREDENTIALS";
+inline constexpr char kInvalidCertificate[] = "INVALID_CERTIFICATE";
 inline constexpr char kPortInUse[] = "PORT_IN_USE";
 inline constexpr char kInvalidFlag[] = "INVALID_FLAG";
 inline constexpr char kInternal[] = "INTERNAL";

@@ -30,14 +30,14 @@ void Answer(const Arrived<Message>& arrived, const AdminDeps& deps, const TokenS
 
 }  // namespace
 
-AdapterAdminServiceImpl::AdapterAdminServiceImpl(AdminDeps deps)
-    : deps_(deps), upload_slots_(kMaxUploads, kMaxTenantUploads) {}
+AdapterAdminServiceImpl::AdapterAdminServiceImpl(AdminDeps deps, const Gate* gate)
+    : deps_(deps), gate_(gate), upload_slots_(kMaxUploads, kMaxTenantUploads) {}
 
 template <typename Message>
 grpc::ServerUnaryReactor* AdapterAdminServiceImpl::Here(Context* context, const Bytes& in,
                                                         Bytes* out) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const auto arrived = Receive<Message>(context, in, *deps_.authenticator);
+  const auto arrived = Receive<Message>(context, in, *gate_);
   if (arrived.status.ok()) {
     Answer(arrived, deps_, signer_, out, reactor);
   } else {
@@ -50,8 +50,7 @@ template <typename Message>
 grpc::ServerUnaryReactor* AdapterAdminServiceImpl::OnWorker(Context* context, const Bytes& in,
                                                             Bytes* out) {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  auto arrived =
-      std::make_shared<Arrived<Message>>(Receive<Message>(context, in, *deps_.authenticator));
+  auto arrived = std::make_shared<Arrived<Message>>(Receive<Message>(context, in, *gate_));
   if (arrived->status.ok()) {
     deps_.workers->Post(
         [this, arrived, out, reactor] { Answer(*arrived, deps_, signer_, out, reactor); });
@@ -63,35 +62,37 @@ grpc::ServerUnaryReactor* AdapterAdminServiceImpl::OnWorker(Context* context, co
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* AdapterAdminServiceImpl::UploadAdapter(
     Context* context) {
-  return UploadReactor::Start(context, deps_, &upload_slots_);
+  return UploadReactor::Start(context, deps_, *gate_, &upload_slots_);
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* AdapterAdminServiceImpl::DownloadVersion(
     Context* context, const Bytes* in) {
-  auto arrived = Receive<v1::DownloadVersionRequest>(context, *in, *deps_.authenticator);
+  auto arrived = Receive<v1::DownloadVersionRequest>(context, *in, *gate_);
   if (!arrived.status.ok()) {
     return new RefusedReactor(ToGrpcStatus(arrived.status, arrived.call.request_id));
   }
-  auto* reactor = WriteReactor::Make<DownloadReactor>(deps_, std::move(arrived.call));
+  auto* reactor =
+      WriteReactor::Make<DownloadReactor>(context, gate_->writes(), deps_, std::move(arrived.call));
   reactor->Start(arrived.message);
   return reactor;
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* AdapterAdminServiceImpl::WatchAdapters(
     Context* context, const Bytes* in) {
-  auto arrived = Receive<v1::WatchAdaptersRequest>(context, *in, *deps_.authenticator);
+  auto arrived = Receive<v1::WatchAdaptersRequest>(context, *in, *gate_);
   const std::string& request_id = arrived.call.request_id;
   if (!arrived.status.ok()) return new RefusedReactor(ToGrpcStatus(arrived.status, request_id));
   const auto parent = ParseTenantName("parent", arrived.message.parent(), arrived.call.caller);
   if (!parent.ok()) return new RefusedReactor(ToGrpcStatus(parent.status(), request_id));
-  auto* reactor = WriteReactor::Make<WatchReactor>(deps_, &signer_, parent->tenant, request_id);
+  auto* reactor = WriteReactor::Make<WatchReactor>(context, gate_->writes(), deps_, &signer_,
+                                                   parent->tenant, request_id);
   reactor->Start(arrived.message.resume_token());
   return reactor;
 }
 
 grpc::ServerUnaryReactor* AdapterAdminServiceImpl::WarmVersion(Context* context, const Bytes* in,
                                                                Bytes* out) {
-  auto arrived = Receive<v1::WarmVersionRequest>(context, *in, *deps_.authenticator);
+  auto arrived = Receive<v1::WarmVersionRequest>(context, *in, *gate_);
   if (!arrived.status.ok()) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     reactor->Finish(ToGrpcStatus(arrived.status, arrived.call.request_id));

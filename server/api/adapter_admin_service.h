@@ -9,6 +9,7 @@
 #include "lamella/v1/adapter_admin.grpc.pb.h"
 #include "server/api/admin_deps.h"
 #include "server/api/admin_handlers.h"
+#include "server/api/gate.h"
 #include "server/api/token_signer.h"
 #include "server/api/upload_slots.h"
 
@@ -41,7 +42,8 @@ using AdapterAdminServiceBase =
 
 class AdapterAdminServiceImpl final : public AdapterAdminServiceBase {
  public:
-  explicit AdapterAdminServiceImpl(AdminDeps deps);
+  // `gate` is borrowed.
+  AdapterAdminServiceImpl(AdminDeps deps, const Gate* gate);
 
   using Context = grpc::CallbackServerContext;
   using Bytes = grpc::ByteBuffer;
@@ -74,6 +76,7 @@ class AdapterAdminServiceImpl final : public AdapterAdminServiceBase {
   Unary* OnWorker(Context* context, const Bytes& in, Bytes* out);
 
   const AdminDeps deps_;
+  const Gate* const gate_;
   const TokenSigner signer_;
   UploadSlots upload_slots_;
 };

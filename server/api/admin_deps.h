@@ -3,7 +3,7 @@
 
 #include "adapters_store/durable_adapter_store.h"
 #include "common/base/clock.h"
-#include "server/api/credentials.h"
+#include "server/api/authenticator.h"
 #include "server/api/watch_hub.h"
 #include "server/api/worker_pool.h"
 #include "server/core/adapter_residency.h"

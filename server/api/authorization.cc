@@ -16,7 +16,7 @@ constexpr Roles kInference = Role::kInference;
 constexpr Roles kOwner = Roles(Role::kAdapterWriter) | Role::kOperator;
 constexpr Roles kOperator = Role::kOperator;
 
-constexpr std::array<std::pair<std::string_view, Roles>, 22> kDecisions = {{
+constexpr std::array<std::pair<std::string_view, Roles>, 31> kDecisions = {{
     {"lamella.v1.GenerateRequest", kInference},
     {"lamella.v1.TokenizeRequest", kInference},
     {"lamella.v1.DetokenizeRequest", kInference},
@@ -39,19 +39,32 @@ constexpr std::array<std::pair<std::string_view, Roles>, 22> kDecisions = {{
     {"lamella.v1.ReleaseVersionRequest", kOperator},
     {"lamella.v1.WatchAdaptersRequest", kOwner},
     {"lamella.v1.ListMisfitsRequest", kOwner},
+    {"grpc.reflection.v1.ServerReflectionRequest", Roles::All()},
+    {"grpc.reflection.v1alpha.ServerReflectionRequest", Roles::All()},
+    {"grpc.channelz.v1.GetTopChannelsRequest", kOperator},
+    {"grpc.channelz.v1.GetServersRequest", kOperator},
+    {"grpc.channelz.v1.GetServerRequest", kOperator},
+    {"grpc.channelz.v1.GetServerSocketsRequest", kOperator},
+    {"grpc.channelz.v1.GetChannelRequest", kOperator},
+    {"grpc.channelz.v1.GetSubchannelRequest", kOperator},
+    {"grpc.channelz.v1.GetSocketRequest", kOperator},
 }};
+
+// Probes have no credentials.
+constexpr std::string_view kOpenToAnyone = "grpc.health.v1.HealthCheckRequest";
 
 }  // namespace
 
-std::optional<Roles> RolesFor(std::string_view request_type) {
+std::optional<Access> AccessTo(std::string_view request_type) {
+  if (request_type == kOpenToAnyone) return Access{.anyone = true};
   const auto* found =
       std::ranges::find(kDecisions, request_type, &decltype(kDecisions)::value_type::first);
   if (found == kDecisions.end()) return std::nullopt;
-  return found->second;
+  return Access{.roles = found->second};
 }
 
 absl::Status Authorize(const Caller& caller, std::string_view request_type) {
-  const Roles needed = RolesFor(request_type).value_or(Roles());
+  const Roles needed = AccessTo(request_type).value_or(Access()).roles;
   if (caller.roles.Meets(needed)) return absl::OkStatus();
   return MakeError(absl::StatusCode::kPermissionDenied, reasons::kPermissionDenied, "",
                    needed.empty() ? "nobody may make this call"

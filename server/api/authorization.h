@@ -1,6 +1,6 @@
-// What each role may call: one table over every method of both services, deny by default. A method
-// is known by its request's message type, which the handlers parse and so cannot mistake. Pure
-// functions.
+// Who may call what: one table over every method of every service on every listener, deny by
+// default. A method is known by its request's message type, which the handlers parse and so cannot
+// mistake; methods that share a type share a decision. Pure functions.
 #pragma once
 
 #include <optional>
@@ -11,11 +11,16 @@
 
 namespace lamella {
 
-// Any one of these may call the method that takes `request_type`, such as
-// "lamella.v1.GenerateRequest"; nullopt if nobody decided.
-std::optional<Roles> RolesFor(std::string_view request_type);
+struct Access {
+  bool anyone = false;  // nobody is asked who they are
+  Roles roles;          // else: any one of these
+};
 
-// PERMISSION_DENIED unless the caller has one of RolesFor(request_type).
+// To the method that takes `request_type`, such as "lamella.v1.GenerateRequest"; nullopt if nobody
+// decided.
+std::optional<Access> AccessTo(std::string_view request_type);
+
+// PERMISSION_DENIED unless the caller has one of the roles of AccessTo(request_type).
 absl::Status Authorize(const Caller& caller, std::string_view request_type);
 
 }  // namespace lamella

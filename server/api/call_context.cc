@@ -1,5 +1,6 @@
 #include "server/api/call_context.h"
 
+#include <grpc/grpc_security_constants.h>
 #include <grpcpp/server_context.h>
 
 #include <chrono>
@@ -36,7 +37,7 @@ std::string RandomId() {
 }  // namespace
 
 absl::Status CheckMetadata(const grpc::CallbackServerContext& context) {
-  size_t bytes = 0;
+  size_t bytes = context.ExperimentalGetAuthority().size();
   for (const auto& [key, value] : context.client_metadata()) {
     bytes += key.size() + value.size() + kEntryOverheadBytes;
   }
@@ -49,12 +50,19 @@ absl::Status CheckMetadata(const grpc::CallbackServerContext& context) {
 
 absl::Status Identify(const grpc::CallbackServerContext& context,
                       const Authenticator& authenticator, Caller* caller) {
-  std::optional<std::string_view> authorization;
+  Proof proof;
   const auto [begin, end] = context.client_metadata().equal_range("authorization");
-  if (begin != end && std::next(begin) == end) {
-    authorization = std::string_view(begin->second.data(), begin->second.size());
+  if (begin != end) {
+    const bool once = std::next(begin) == end;
+    proof.authorization =
+        once ? std::string_view(begin->second.data(), begin->second.size()) : std::string_view();
   }
-  ASSIGN_OR_RETURN(*caller, authenticator.Authenticate(authorization));
+  // Only what the handshake verified is there.
+  for (const grpc::string_ref& uri :
+       context.auth_context()->FindPropertyValues(GRPC_PEER_URI_PROPERTY_NAME)) {
+    proof.uris.emplace_back(uri.data(), uri.size());
+  }
+  ASSIGN_OR_RETURN(*caller, authenticator.Authenticate(proof));
   return absl::OkStatus();
 }
 

@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "server/api/credentials.h"
+#include "server/api/authenticator.h"
 #include "server/core/trace_context.h"
 
 namespace grpc {
@@ -25,11 +25,12 @@ struct CallContext {
   TraceContext trace;  // the caller's, continued; empty without a valid `traceparent`
 };
 
-// INVALID_ARGUMENT (METADATA_TOO_LARGE) past 64 entries or 8 KiB. gRPC has its own limit on the
+// INVALID_ARGUMENT (METADATA_TOO_LARGE) past 64 entries or 8 KiB, the authority included. gRPC has its own limit on the
 // header block, but old releases count it by frame and let far more through.
 absl::Status CheckMetadata(const grpc::CallbackServerContext& context);
 
-// Who calls, by the metadata `authorization`, which may be there once. UNAUTHENTICATED.
+// Who calls, by the metadata `authorization`, which may be there once, or by the verified certificate
+// of the connection. UNAUTHENTICATED.
 absl::Status Identify(const grpc::CallbackServerContext& context,
                       const Authenticator& authenticator, Caller* caller);
 

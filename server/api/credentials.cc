@@ -17,18 +17,18 @@
 #include "common/base/status_macros.h"
 #include "common/formats/digest.h"
 #include "common/formats/json.h"
-#include "common/formats/mapped_file.h"
+#include "server/api/file_watch.h"
 
 namespace lamella {
 namespace {
 
-constexpr size_t kMaxFileBytes = size_t{1} << 20;
 constexpr size_t kMaxCredentials = 4096;
 constexpr size_t kMaxTenants = 4096;
 constexpr size_t kMaxKeyBytes = 1024;
+constexpr size_t kMaxUriBytes = 1024;
+constexpr std::string_view kTenantUri = "lamella://tenants/";
 constexpr double kMinWeight = 0.01;
 constexpr double kMaxWeight = 1000;
-constexpr std::string_view kScheme = "Bearer ";
 
 constexpr std::array<std::pair<std::string_view, Role>, 3> kRoleWords = {
     {{"inference", Role::kInference},
@@ -94,6 +94,23 @@ absl::StatusOr<std::string> ReadSha256(const std::string& where, const JsonValue
   if (!sha256.ok()) return Bad(where, sha256.status());
   if (IsLowerHex(*sha256)) return *std::move(sha256);
   return Bad(where + ".sha256", "must be 64 lowercase hex digits");  // it may be a key: not shown
+}
+
+// Of a certificate: a scheme, "://" and visible characters.
+absl::StatusOr<std::string> ReadUri(const std::string& where, const JsonValue& entry) {
+  auto uri = entry.GetString("uri");
+  if (!uri.ok()) return Bad(where, uri.status());
+  const bool visible = std::ranges::all_of(*uri, [](char c) { return c > ' ' && c <= '~'; });
+  if (visible && uri->find("://") != std::string::npos && uri->size() <= kMaxUriBytes) return uri;
+  return Bad(where + ".uri", absl::StrCat("must be a URI of up to ", kMaxUriBytes, " bytes, got ",
+                                          QuoteForMessage(*uri)));
+}
+
+// T of lamella://tenants/T and of lamella://tenants/T/...; "" of any other URI.
+std::string TenantOfUri(std::string_view uri) {
+  if (!uri.starts_with(kTenantUri)) return "";
+  const std::string_view rest = uri.substr(kTenantUri.size());
+  return std::string(rest.substr(0, rest.find('/')));
 }
 
 // A whole number of at least 0, or 0 where there is none.
@@ -181,13 +198,13 @@ std::string Describe(Roles roles) {
   return absl::StrJoin(words, " or ");
 }
 
-Authenticator Authenticator::Everyone(std::string_view tenant) {
-  Authenticator authenticator;
-  authenticator.everyone_ = Caller{"anyone", std::string(tenant), Roles::All()};
-  return authenticator;
+Credentials Credentials::Everyone(std::string_view tenant) {
+  Credentials credentials;
+  credentials.everyone_ = Caller{"anyone", std::string(tenant), Roles::All()};
+  return credentials;
 }
 
-absl::StatusOr<Authenticator> Authenticator::FromJson(std::string_view text) {
+absl::StatusOr<Credentials> Credentials::FromJson(std::string_view text) {
   const auto root = ParseStrictJson(text, {.max_bytes = kMaxFileBytes});
   if (!root.ok()) return Bad("file", std::string(root.status().message()));
   RETURN_IF_ERROR(CheckKeys("file", *root, {"credentials", "tenants"}));
@@ -197,48 +214,69 @@ absl::StatusOr<Authenticator> Authenticator::FromJson(std::string_view text) {
     return Bad("credentials",
                absl::StrCat("at most ", kMaxCredentials, ", got ", (*entries)->size()));
   }
-  Authenticator authenticator;
-  ASSIGN_OR_RETURN(authenticator.tenants_, ReadTenants(*root));
+  Credentials credentials;
+  ASSIGN_OR_RETURN(credentials.tenants_, ReadTenants(*root));
   std::set<std::string> names;
-  std::set<std::string> digests;
-  for (const JsonValue& entry : **entries) {
-    const std::string where = absl::StrCat("credentials[", authenticator.credentials_.size(), "]");
-    RETURN_IF_ERROR(CheckKeys(where, entry, {"name", "sha256", "tenant", "roles"}));
-    Credential credential;
-    ASSIGN_OR_RETURN(credential.caller.name, ReadId(where, entry, "name"));
-    ASSIGN_OR_RETURN(credential.caller.tenant, ReadId(where, entry, "tenant"));
-    ASSIGN_OR_RETURN(credential.sha256, ReadSha256(where, entry));
-    ASSIGN_OR_RETURN(credential.caller.roles, ReadRoles(where, entry));
-    if (!names.insert(credential.caller.name).second) return Bad(where + ".name", "is there twice");
-    if (!digests.insert(credential.sha256).second) return Bad(where + ".sha256", "is there twice");
-    authenticator.credentials_.push_back(std::move(credential));
-  }
-  return authenticator;
-}
-
-absl::StatusOr<Authenticator> Authenticator::FromFile(const std::string& path) {
-  const auto file = MappedFile::ReadCopy(path, kMaxFileBytes);
-  if (!file.ok()) return Bad("file", std::string(file.status().message()));
-  const std::span<const std::byte> bytes = (*file)->bytes();
-  return FromJson({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-}
-
-absl::StatusOr<Caller> Authenticator::Authenticate(
-    std::optional<std::string_view> authorization) const {
-  if (everyone_.has_value()) return *everyone_;
-  const std::string_view value = authorization.value_or("");
-  const bool well_formed = value.starts_with(kScheme) && value.size() > kScheme.size() &&
-                           value.size() <= kScheme.size() + kMaxKeyBytes;
-  const Credential* match = nullptr;
-  if (well_formed) {
-    const std::string sha256 = Sha256Hex(value.substr(kScheme.size()));
-    for (const Credential& credential : credentials_) {
-      if (ConstantTimeEqual(sha256, credential.sha256)) match = &credential;
+  std::set<std::string> proofs;
+  for (const JsonValue& json : **entries) {
+    const std::string where = absl::StrCat("credentials[", credentials.entries_.size(), "]");
+    ASSIGN_OR_RETURN(Entry entry, ReadEntry(where, json));
+    if (!names.insert(entry.caller.name).second) return Bad(where + ".name", "is there twice");
+    if (!proofs.insert(entry.sha256 + entry.uri).second) {
+      return Bad(where + (entry.uri.empty() ? ".sha256" : ".uri"), "is there twice");
     }
+    credentials.entries_.push_back(std::move(entry));
   }
-  if (match != nullptr) return match->caller;
-  return MakeError(absl::StatusCode::kUnauthenticated, reasons::kUnauthenticated, "",
-                   "authorization: must be \"Bearer KEY\" with a key that this server knows");
+  return credentials;
+}
+
+absl::StatusOr<Credentials::Entry> Credentials::ReadEntry(const std::string& where,
+                                                          const JsonValue& json) {
+  RETURN_IF_ERROR(CheckKeys(where, json, {"name", "sha256", "uri", "tenant", "roles"}));
+  Entry entry;
+  ASSIGN_OR_RETURN(entry.caller.name, ReadId(where, json, "name"));
+  std::string named_tenant;
+  if (json.Find("uri") == nullptr) {
+    ASSIGN_OR_RETURN(entry.sha256, ReadSha256(where, json));
+  } else if (json.Find("sha256") != nullptr) {
+    return Bad(where, "must have sha256 or uri, not both");
+  } else {
+    ASSIGN_OR_RETURN(entry.uri, ReadUri(where, json));
+    named_tenant = TenantOfUri(entry.uri);
+  }
+  if (named_tenant.empty() || json.Find("tenant") != nullptr) {
+    ASSIGN_OR_RETURN(entry.caller.tenant, ReadId(where, json, "tenant"));
+  } else {
+    entry.caller.tenant = named_tenant;
+  }
+  if (!named_tenant.empty() && named_tenant != entry.caller.tenant) {
+    return Bad(where + ".tenant", absl::StrCat("must be the uri's, ", named_tenant));
+  }
+  ASSIGN_OR_RETURN(entry.caller.roles, ReadRoles(where, json));
+  return entry;
+}
+
+absl::StatusOr<std::string> Credentials::ReadFile(const std::string& path) {
+  auto content = ReadSmallFile(path, kMaxFileBytes);
+  if (!content.ok()) return Bad("file", std::string(content.status().message()));
+  return content;
+}
+
+const Caller* Credentials::FindKey(std::string_view key) const {
+  if (key.empty() || key.size() > kMaxKeyBytes) return nullptr;
+  const std::string sha256 = Sha256Hex(key);
+  const Caller* match = nullptr;
+  for (const Entry& entry : entries_) {
+    // An entry without a key has another length, which the comparison may tell.
+    if (ConstantTimeEqual(sha256, entry.sha256)) match = &entry.caller;
+  }
+  return match;
+}
+
+const Caller* Credentials::FindUri(std::string_view uri) const {
+  if (uri.empty()) return nullptr;
+  const auto found = std::ranges::find(entries_, uri, &Entry::uri);
+  return found == entries_.end() ? nullptr : &found->caller;
 }
 
 }  // namespace lamella

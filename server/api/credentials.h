@@ -1,9 +1,10 @@
-// Who calls: from the key in a call's metadata to a name, a tenant and roles, and what the tenants
-// may take. Reads the credentials file (docs/credentials.md) and nothing else; what a role may do is
-// authorization.h's, who holds tenants to their limits the engine and the adapter manager. Immutable
-// after construction, so thread-safe.
+// What one credentials file (docs/credentials.md) says: who is behind a key, and what the tenants may
+// take. How a call proves who makes it is authenticator.h's; what a role may do authorization.h's;
+// who holds tenants to their limits the engine and the adapter manager. Immutable after
+// construction, so thread-safe.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -14,6 +15,8 @@
 #include "server/api/tenant_table.h"
 
 namespace lamella {
+
+class JsonValue;
 
 enum class Role : uint32_t { kInference = 1, kAdapterWriter = 2, kOperator = 4 };
 
@@ -50,31 +53,44 @@ struct Caller {
   Roles roles;
 };
 
-class Authenticator {
+class Credentials {
  public:
-  // Whoever calls is `tenant` and may do everything; no tenant has limits of its own.
-  static Authenticator Everyone(std::string_view tenant);
+  static constexpr size_t kMaxFileBytes = size_t{1} << 20;
+
+  // No file: whoever calls is `tenant` and may do everything; no tenant has limits of its own.
+  static Credentials Everyone(std::string_view tenant);
+
+  // No file, but other ways to be known: nobody is in it.
+  static Credentials Nobody() { return Credentials(); }
 
   // INVALID_ARGUMENT (INVALID_CREDENTIALS) that names the entry and what is wrong with it.
-  static absl::StatusOr<Authenticator> FromJson(std::string_view text);
-  // The same, and INVALID_ARGUMENT if the file cannot be read; names no path.
-  static absl::StatusOr<Authenticator> FromFile(const std::string& path);
+  static absl::StatusOr<Credentials> FromJson(std::string_view text);
+  // The content of the file. INVALID_ARGUMENT (INVALID_CREDENTIALS) if it cannot be read; names no
+  // path.
+  static absl::StatusOr<std::string> ReadFile(const std::string& path);
 
-  // `authorization` is the value of that metadata entry. UNAUTHENTICATED for anything but
-  // "Bearer KEY" with a known key. Compares with every credential, each in constant time.
-  absl::StatusOr<Caller> Authenticate(std::optional<std::string_view> authorization) const;
+  // Who everyone is, without a file; else null.
+  const Caller* everyone() const { return everyone_.has_value() ? &*everyone_ : nullptr; }
+
+  // Who has the key; null for nobody. Compares with every entry, each in constant time.
+  const Caller* FindKey(std::string_view key) const;
+
+  // Whose certificate names this URI; null for nobody.
+  const Caller* FindUri(std::string_view uri) const;
 
   const TenantTable& tenants() const { return tenants_; }
 
  private:
-  struct Credential {
-    std::string sha256;
+  struct Entry {
+    std::string sha256;  // of the key; empty: known by uri
+    std::string uri;     // of the certificate; empty: known by sha256
     Caller caller;
   };
-  Authenticator() = default;
+  static absl::StatusOr<Entry> ReadEntry(const std::string& where, const JsonValue& json);
+  Credentials() = default;
 
   std::optional<Caller> everyone_;
-  std::vector<Credential> credentials_;
+  std::vector<Entry> entries_;
   TenantTable tenants_;
 };
 

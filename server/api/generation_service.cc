@@ -26,7 +26,8 @@ std::string ForTheRecord(const std::string& adapter_id) {
 
 }  // namespace
 
-GenerationServiceImpl::GenerationServiceImpl(ServiceDeps deps) : deps_(std::move(deps)) {}
+GenerationServiceImpl::GenerationServiceImpl(ServiceDeps deps, const Gate* gate)
+    : deps_(std::move(deps)), gate_(gate) {}
 
 grpc::Status GenerationServiceImpl::Refuse(const absl::Status& status, const CallContext& call,
                                            const std::string& adapter_id) const {
@@ -50,7 +51,7 @@ grpc::Status GenerationServiceImpl::Refuse(const absl::Status& status, const Cal
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationServiceImpl::Generate(Context* context,
                                                                             const Bytes* request) {
-  auto arrived = Receive<v1::GenerateRequest>(context, *request, *deps_.authenticator);
+  auto arrived = Receive<v1::GenerateRequest>(context, *request, *gate_);
   CallContext& call = arrived.call;
   if (call.trace.empty() && deps_.begin_traces) call.trace = BeginTrace();
   AddTraceTrailer(context, call.trace);
@@ -66,8 +67,9 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* GenerationServiceImpl::Generate(Cont
   native->trace = call.trace;
   auto reader = deps_.sink->Submit(*std::move(native));
   if (!reader.ok()) return refused(reader.status());
-  auto* reactor = WriteReactor::Make<GenerateReactor>(
-      call.request_id, ToOutputParams(arrived.message.output()), *std::move(reader));
+  auto* reactor = WriteReactor::Make<GenerateReactor>(context, gate_->writes(), call.request_id,
+                                                      ToOutputParams(arrived.message.output()),
+                                                      *std::move(reader));
   reactor->Start();
   return reactor;
 }
@@ -76,7 +78,7 @@ template <typename Message, typename Answer>
 grpc::ServerUnaryReactor* GenerationServiceImpl::Unary(Context* context, const Bytes& request,
                                                        Bytes* response, Answer answer) const {
   grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-  const auto arrived = Receive<Message>(context, request, *deps_.authenticator);
+  const auto arrived = Receive<Message>(context, request, *gate_);
   if (!arrived.status.ok()) {
     reactor->Finish(Refuse(arrived.status, arrived.call));
     return reactor;

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "lamella/v1/generation.grpc.pb.h"
 #include "server/api/call_context.h"
+#include "server/api/gate.h"
 #include "server/api/service_deps.h"
 
 namespace lamella {
@@ -23,7 +24,8 @@ using GenerationServiceBase = v1::GenerationService::WithRawCallbackMethod_Gener
 
 class GenerationServiceImpl final : public GenerationServiceBase {
  public:
-  explicit GenerationServiceImpl(ServiceDeps deps);
+  // `gate` is borrowed.
+  GenerationServiceImpl(ServiceDeps deps, const Gate* gate);
 
   using Context = grpc::CallbackServerContext;
   using Bytes = grpc::ByteBuffer;
@@ -48,6 +50,7 @@ class GenerationServiceImpl final : public GenerationServiceBase {
                       const std::string& adapter_id = "") const;
 
   const ServiceDeps deps_;
+  const Gate* const gate_;
 };
 
 }  // namespace lamella

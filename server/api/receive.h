@@ -1,16 +1,17 @@
-// The one way into every handler of both listeners: metadata bounds, who calls, whether that caller
-// may, then the message. What it refuses never reaches a handler.
+// The one way into every handler of both listeners: the gate (metadata bounds, who calls, whether that
+// caller may), then the message. What it refuses never reaches a handler.
 #pragma once
 
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
 
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
-#include "server/api/authorization.h"
+#include "absl/status/statusor.h"
 #include "server/api/call_context.h"
-#include "server/api/credentials.h"
+#include "server/api/gate.h"
 #include "server/api/request_validator.h"
 #include "server/api/wire.h"
 
@@ -24,15 +25,11 @@ struct Arrived {
   absl::Status status;
 };
 
-// Who calls, and may it call the method that takes `Message`s? For calls that begin without a
-// message; the others use Receive.
+// Who calls the method that takes `Message`s. For calls that begin without a message; the others
+// use Receive.
 template <typename Message>
-absl::Status Admit(const grpc::CallbackServerContext& context, const Authenticator& authenticator,
-                   Caller* caller) {
-  absl::Status status = CheckMetadata(context);
-  if (status.ok()) status = Identify(context, authenticator, caller);
-  if (status.ok()) status = Authorize(*caller, Message::descriptor()->full_name());
-  return status;
+absl::StatusOr<Caller> Admit(const grpc::CallbackServerContext& context, const Gate& gate) {
+  return gate.Admit(context, Message::descriptor()->full_name());
 }
 
 // A field of that name is what the caller calls the request.
@@ -47,10 +44,11 @@ std::string WantedId(const Message& message) {
 
 template <typename Message>
 Arrived<Message> Receive(grpc::CallbackServerContext* context, const grpc::ByteBuffer& wire,
-                         const Authenticator& authenticator) {
+                         const Gate& gate) {
   Arrived<Message> arrived;
-  Caller caller;
-  arrived.status = Admit<Message>(*context, authenticator, &caller);
+  absl::StatusOr<Caller> admitted = Admit<Message>(*context, gate);
+  arrived.status = admitted.status();
+  Caller caller = admitted.ok() ? *std::move(admitted) : Caller();
   if (arrived.status.ok()) arrived.status = ParseMessage(wire, &arrived.message);
   const std::string wanted = arrived.status.ok() ? WantedId(arrived.message) : "";
   arrived.call = ReadCallContext(*context, std::move(caller), wanted);

@@ -1,11 +1,13 @@
 // A listener: a gRPC server with one service (GenerationService or AdapterAdminService),
-// grpc.health.v1 and, by option, reflection. Free of gRPC's headers, so that the composition root
+// grpc.health.v1, by option reflection, and beside the admin service channelz; one gate (gate.h) stands
+// before all of them, unknown methods included. Free of gRPC's headers, so that the composition root
 // compiles fast. Thread-safe.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -14,15 +16,24 @@
 
 namespace lamella {
 
-// Names that grpc.health.v1 knows besides "" and the service's own. "live" is for liveness probes:
-// it stays SERVING while the server drains, so that no probe kills a server that finishes its work.
-inline constexpr char kLivenessName[] = "live";
+class TlsReloader;
+
+// Names that grpc.health.v1 knows besides "" and the service's own. "liveness" is for liveness
+// probes: it stays SERVING while the server drains, so that no probe kills a server that finishes
+// its work.
+inline constexpr char kLivenessName[] = "liveness";
 
 struct RpcServerOptions {
   std::string address;          // HOST:PORT; port 0 takes a free one
   std::string flag = "listen";  // that the address came from, for errors
   bool enable_reflection = false;
-  int32_t max_concurrent_streams = 1024;  // of one connection
+  const TlsReloader* tls = nullptr;           // borrowed; null: without TLS
+  bool require_client_certificate = false;    // of tls's CA
+  int32_t max_concurrent_streams = 1024;      // of one connection
+  int64_t memory_bytes = int64_t{512} << 20;  // that gRPC may take for connections and messages
+  absl::Duration max_connection_age = absl::InfiniteDuration();  // then told to connect anew
+  // How long a stream's peer may leave a write unread before the stream is cancelled.
+  absl::Duration max_write_stall = absl::Seconds(30);
 };
 
 class RpcServer {
@@ -38,6 +49,9 @@ class RpcServer {
   RpcServer& operator=(const RpcServer&) = delete;
 
   int port() const;
+
+  // Full names of what is served.
+  const std::vector<std::string>& services() const;
 
   // Health answers NOT_SERVING from now on; calls are served as before.
   void SetNotServing();

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "server/api/credentials.h"
+#include "server/api/authenticator.h"
 #include "server/api/request_sink.h"
 #include "server/core/adapter_catalogue.h"
 #include "server/core/request_record.h"

@@ -45,11 +45,12 @@ UploadReactor::UploadReactor(grpc::CallbackServerContext* context, const AdminDe
     : context_(context), deps_(deps) {}
 
 UploadReactor* UploadReactor::Start(grpc::CallbackServerContext* context, const AdminDeps& deps,
-                                    UploadSlots* slots) {
+                                    const Gate& gate, UploadSlots* slots) {
   auto reactor = std::make_shared<UploadReactor>(context, deps);
   reactor->self_ = reactor;
-  Caller caller;
-  absl::Status status = Admit<v1::UploadAdapterRequest>(*context, *deps.authenticator, &caller);
+  auto admitted = Admit<v1::UploadAdapterRequest>(*context, gate);
+  absl::Status status = admitted.status();
+  Caller caller = admitted.ok() ? *std::move(admitted) : Caller();
   std::string request_id = ReadCallContext(*context, caller, "").request_id;
   {
     MutexLock lock(&reactor->mutex_);

@@ -21,6 +21,7 @@
 
 #include "common/base/mutex.h"
 #include "server/api/admin_deps.h"
+#include "server/api/gate.h"
 #include "server/api/upload_session.h"
 #include "server/api/upload_slots.h"
 
@@ -35,7 +36,7 @@ class UploadReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
  public:
   // Checks who calls and begins to read, or refuses. Owns itself until OnDone. `slots` is borrowed.
   static UploadReactor* Start(grpc::CallbackServerContext* context, const AdminDeps& deps,
-                              UploadSlots* slots);
+                              const Gate& gate, UploadSlots* slots);
 
   UploadReactor(grpc::CallbackServerContext* context, const AdminDeps& deps);
   ~UploadReactor() override = default;

@@ -1,6 +1,10 @@
 #include "server/api/write_reactor.h"
 
+#include <grpcpp/server_context.h>
+
 #include <utility>
+
+#include "absl/time/clock.h"
 
 namespace lamella {
 
@@ -12,6 +16,7 @@ void WriteReactor::Pump() {
     output = Next();
     if (!output.has_value()) return;
     state_ = std::holds_alternative<grpc::Status>(*output) ? State::kFinished : State::kWriting;
+    write_begun_ = absl::Now();
   }
   // From here on this thread alone may start an operation: the state says so to the others. After
   // Finish the reactor may be gone.
@@ -48,10 +53,28 @@ void WriteReactor::OnCancel() {
   FinishAbandoned();
 }
 
+bool WriteReactor::CancelIfStalledSince(absl::Time time) {
+  {
+    MutexLock lock(&mutex_);
+    if (state_ != State::kWriting || abandoned_ || write_begun_ > time) return false;
+    cancelling_ = true;
+    abandoned_ = true;
+  }
+  // May call this reactor back, on this thread.
+  context_->TryCancel();
+  {
+    MutexLock lock(&mutex_);
+    cancelling_ = false;
+  }
+  OnAbandoned();
+  FinishAbandoned();
+  return true;
+}
+
 void WriteReactor::FinishAbandoned() {
   {
     MutexLock lock(&mutex_);
-    if (state_ != State::kIdle) return;
+    if (state_ != State::kIdle || cancelling_) return;
     state_ = State::kFinished;
   }
   Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the call was cancelled"));

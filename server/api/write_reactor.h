@@ -3,7 +3,8 @@
 //
 //   idle --Pump: message--> writing --OnWriteDone--> idle ... --Pump: status--> finished --> deleted
 //
-// A failed write or OnCancel in any state leads to finished, after the write in flight.
+// A failed write or OnCancel in any state leads to finished, after the write in flight. A write that
+// does not leave within the listener's limit cancels the call (write_watch.h).
 //
 // The subclass produces; Pump may be called from any thread, any number of times, also before the
 // handler has returned the reactor. Owns itself until OnDone; whoever else calls Pump, such as a
@@ -18,27 +19,41 @@
 #include <utility>
 #include <variant>
 
+#include "absl/time/time.h"
 #include "common/base/mutex.h"
+#include "server/api/write_watch.h"
+
+namespace grpc {
+class CallbackServerContext;
+}  // namespace grpc
 
 namespace lamella {
 
 class WriteReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                     public WatchedWrites,
                      public std::enable_shared_from_this<WriteReactor> {
  public:
   ~WriteReactor() override = default;
 
-  // A reactor that owns itself.
+  // A reactor that owns itself, of the call `context`; `watch` is borrowed and outlives it.
   template <typename R, typename... Args>
-  static R* Make(Args&&... args) {
+  static R* Make(grpc::CallbackServerContext* context, WriteWatch* watch, Args&&... args) {
     auto reactor = std::make_shared<R>(std::forward<Args>(args)...);
     reactor->self_ = reactor;
+    reactor->context_ = context;
+    reactor->watch_ = watch;
+    watch->Add(reactor);
     return reactor.get();
   }
 
   void OnWriteDone(bool ok) final;
   void OnCancel() final;
   // The last that this reactor is told; the local keeps it alive until the return.
-  void OnDone() final { const auto last = std::move(self_); }
+  void OnDone() final {
+    watch_->Remove(this);
+    const auto last = std::move(self_);
+  }
+  bool CancelIfStalledSince(absl::Time time) final;
 
  protected:
   // A message to write or the status to end with.
@@ -48,7 +63,7 @@ class WriteReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Must not block or call Pump.
   virtual std::optional<Output> Next() = 0;
 
-  // The caller is gone: stop producing. Outside of any lock, at most twice, from any thread.
+  // The caller is gone: stop producing. Outside of any lock, any number of times, from any thread.
   virtual void OnAbandoned() = 0;
 
   void Pump();
@@ -62,8 +77,13 @@ class WriteReactor : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   Mutex mutex_;
   State state_ GUARDED_BY(mutex_) = State::kIdle;
   bool abandoned_ GUARDED_BY(mutex_) = false;
+  // While it is true nobody finishes the call, so that its context lives.
+  bool cancelling_ GUARDED_BY(mutex_) = false;
+  absl::Time write_begun_ GUARDED_BY(mutex_);
   grpc::ByteBuffer in_flight_;  // of the write in flight
   std::shared_ptr<WriteReactor> self_;
+  grpc::CallbackServerContext* context_ = nullptr;
+  WriteWatch* watch_ = nullptr;
 };
 
 }  // namespace lamella

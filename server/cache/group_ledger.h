@@ -42,6 +42,14 @@ class GroupLedger {
     group.has_own_limits = true;
   }
 
+  void ClearLimits(const std::string& name) {
+    const auto found = groups_.find(name);
+    if (found == groups_.end()) return;
+    found->second.limits = defaults_;
+    found->second.has_own_limits = false;
+    if (found->second.entries == 0) groups_.erase(found);
+  }
+
   // The group stays in place until as many entries have left as entered.
   Group* Enter(const std::string& name) {
     Group* const group = Find(name);

@@ -157,6 +157,11 @@ class PinnedLru {
     MutexLock lock(&mutex_);
     groups_.SetLimits(group, limits);
   }
+  // Back to the default limits.
+  void ClearGroupLimits(const std::string& group) EXCLUDES(mutex_) {
+    MutexLock lock(&mutex_);
+    groups_.ClearLimits(group);
+  }
 
   // Makes room, all or nothing: evicts what it must, coldest first, or evicts nothing and refuses.
   // Victims are destroyed before it returns, so that memory is free when the caller fills the room.

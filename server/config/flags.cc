@@ -161,9 +161,40 @@ ABSL_FLAG(std::string, metrics_listen, ServerConfig().listen.metrics_address,
 ABSL_FLAG(bool, enable_reflection, ServerConfig().listen.enable_reflection,
           "Serve gRPC reflection.");
 ABSL_FLAG(bool, insecure_allow_remote, ServerConfig().listen.insecure_allow_remote,
-          "Listen on other than loopback addresses, although there is no TLS.");
+          "Listen on other than loopback addresses without TLS, or without knowing who calls.");
+ABSL_FLAG(
+    std::string, tls_cert, "",
+    "PEM file with the certificate of both gRPC listeners, its chain after it; a changed file "
+    "is taken without a restart. Empty: no TLS.");
+ABSL_FLAG(std::string, tls_key, "", "PEM file with the private key of --tls-cert.");
+ABSL_FLAG(std::string, tls_client_ca, "",
+          "PEM file with the authorities whose client certificates are accepted; the credentials "
+          "file says who they are. Empty: clients are not asked for certificates.");
+ABSL_FLAG(bool, admin_require_client_cert, ServerConfig().listen.admin_require_client_cert,
+          "Refuse connections to --admin-listen without a certificate of --tls-client-ca.");
+ABSL_FLAG(int32_t, max_streams_per_connection, ServerConfig().listen.max_streams_per_connection,
+          "Calls that one connection may have open.");
+ABSL_FLAG(lamella::BytesFlag, listener_memory_bytes, {ServerConfig().listen.memory_bytes},
+          "Memory that each gRPC listener may take for connections and messages.");
+ABSL_FLAG(
+    absl::Duration, max_connection_age, ServerConfig().listen.max_connection_age,
+    "After this time a client is told to connect anew, so that load spreads over replicas; its "
+    "running calls go on. inf: never.");
+ABSL_FLAG(absl::Duration, max_write_stall, ServerConfig().listen.max_write_stall,
+          "A stream whose peer reads nothing for so long is cancelled.");
 ABSL_FLAG(std::string, credentials, "",
           "File that says who may call; see docs/credentials.md. Empty: everyone may everything.");
+ABSL_FLAG(
+    std::string, jwt_keys, "",
+    "File with the public keys (a JWK set) of tokens that name a tenant; a changed file is taken "
+    "without a restart. Empty: no tokens.");
+ABSL_FLAG(std::string, jwt_issuer, "", "The iss that tokens must have. Required with --jwt-keys.");
+ABSL_FLAG(std::string, jwt_audience, "",
+          "The aud that tokens must have. Required with --jwt-keys.");
+ABSL_FLAG(std::string, jwt_tenant_claim, ServerConfig().listen.jwt_tenant_claim,
+          "The claim of a token that names the tenant.");
+ABSL_FLAG(std::string, jwt_roles_claim, ServerConfig().listen.jwt_roles_claim,
+          "The claim of a token that lists roles.");
 ABSL_FLAG(absl::Duration, drain_grace, ServerConfig().drain_grace,
           "How long running requests may go on after SIGTERM.");
 ABSL_FLAG(lamella::LogFormatOption, log_format, ServerConfig().log_format,
@@ -172,7 +203,7 @@ ABSL_FLAG(lamella::LogFormatOption, log_format, ServerConfig().log_format,
 namespace lamella {
 namespace {
 
-constexpr std::array<const char*, 31> kFlagNames = {"model",
+constexpr std::array<const char*, 44> kFlagNames = {"model",
                                                     "dtype",
                                                     "base_quant",
                                                     "kv_cache_dtype",
@@ -200,7 +231,20 @@ constexpr std::array<const char*, 31> kFlagNames = {"model",
                                                     "metrics_listen",
                                                     "enable_reflection",
                                                     "insecure_allow_remote",
+                                                    "tls_cert",
+                                                    "tls_key",
+                                                    "tls_client_ca",
+                                                    "admin_require_client_cert",
+                                                    "max_streams_per_connection",
+                                                    "listener_memory_bytes",
+                                                    "max_connection_age",
+                                                    "max_write_stall",
                                                     "credentials",
+                                                    "jwt_keys",
+                                                    "jwt_issuer",
+                                                    "jwt_audience",
+                                                    "jwt_tenant_claim",
+                                                    "jwt_roles_claim",
                                                     "drain_grace",
                                                     "log_format"};
 
@@ -285,7 +329,20 @@ ServerConfig ConfigFromFlags() {
   config.listen.metrics_address = absl::GetFlag(FLAGS_metrics_listen);
   config.listen.enable_reflection = absl::GetFlag(FLAGS_enable_reflection);
   config.listen.insecure_allow_remote = absl::GetFlag(FLAGS_insecure_allow_remote);
+  config.listen.max_streams_per_connection = absl::GetFlag(FLAGS_max_streams_per_connection);
+  config.listen.memory_bytes = absl::GetFlag(FLAGS_listener_memory_bytes).value;
+  config.listen.max_connection_age = absl::GetFlag(FLAGS_max_connection_age);
+  config.listen.max_write_stall = absl::GetFlag(FLAGS_max_write_stall);
   config.listen.credentials_path = absl::GetFlag(FLAGS_credentials);
+  config.listen.jwt_keys_path = absl::GetFlag(FLAGS_jwt_keys);
+  config.listen.jwt_issuer = absl::GetFlag(FLAGS_jwt_issuer);
+  config.listen.jwt_audience = absl::GetFlag(FLAGS_jwt_audience);
+  config.listen.jwt_tenant_claim = absl::GetFlag(FLAGS_jwt_tenant_claim);
+  config.listen.jwt_roles_claim = absl::GetFlag(FLAGS_jwt_roles_claim);
+  config.listen.tls_cert_path = absl::GetFlag(FLAGS_tls_cert);
+  config.listen.tls_key_path = absl::GetFlag(FLAGS_tls_key);
+  config.listen.tls_client_ca_path = absl::GetFlag(FLAGS_tls_client_ca);
+  config.listen.admin_require_client_cert = absl::GetFlag(FLAGS_admin_require_client_cert);
   config.drain_grace = absl::GetFlag(FLAGS_drain_grace);
   config.log_format = absl::GetFlag(FLAGS_log_format);
   config.telemetry = TelemetryOptionsFromFlags();

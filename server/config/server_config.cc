@@ -33,14 +33,69 @@ absl::Status CheckRange(std::string_view flag, int64_t value, int64_t low, int64
   return BadFlag(flag, absl::StrCat("must be in [", low, ", ", high, "], got ", value));
 }
 
-absl::Status CheckAddress(std::string_view flag, const std::string& address, bool allow_remote) {
+// `unless` says what would allow other addresses than loopback.
+absl::Status CheckAddress(std::string_view flag, const std::string& address, bool allow_remote,
+                          const char* unless) {
   HostPort parsed;
   const absl::Status status = ParseHostPort(address, &parsed);
   if (!status.ok()) return BadFlag(flag, std::string(status.message()));
   if (allow_remote || IsLoopback(parsed.host)) return absl::OkStatus();
-  return BadFlag(flag, absl::StrCat("must be a loopback address unless --insecure-allow-remote is "
-                                    "given, since there is no TLS; got ",
-                                    address));
+  return BadFlag(flag,
+                 absl::StrCat("must be a loopback address unless ", unless, "; got ", address));
+}
+
+absl::Status CheckTls(const ListenOptions& listen) {
+  if (listen.tls_cert_path.empty() != listen.tls_key_path.empty()) {
+    return BadFlag(listen.tls_key_path.empty() ? "tls-key" : "tls-cert",
+                   "--tls-cert and --tls-key go together");
+  }
+  if (!listen.tls_client_ca_path.empty() && listen.tls_cert_path.empty()) {
+    return BadFlag("tls-client-ca", "needs --tls-cert");
+  }
+  if (listen.admin_require_client_cert && listen.tls_client_ca_path.empty()) {
+    return BadFlag("admin-require-client-cert", "needs --tls-client-ca");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckTime(std::string_view flag, absl::Duration value) {
+  if (value >= absl::Milliseconds(100)) return absl::OkStatus();
+  return BadFlag(flag, absl::StrCat("must be 100ms at least, got ", absl::FormatDuration(value)));
+}
+
+absl::Status CheckJwt(const ListenOptions& listen) {
+  const bool tokens = !listen.jwt_keys_path.empty();
+  if (tokens && listen.jwt_issuer.empty()) return BadFlag("jwt-issuer", "is required");
+  if (tokens && listen.jwt_audience.empty()) return BadFlag("jwt-audience", "is required");
+  if (!tokens && !listen.jwt_issuer.empty()) return BadFlag("jwt-issuer", "needs --jwt-keys");
+  if (!tokens && !listen.jwt_audience.empty()) return BadFlag("jwt-audience", "needs --jwt-keys");
+  return absl::OkStatus();
+}
+
+absl::Status CheckListeners(const ListenOptions& listen) {
+  RETURN_IF_ERROR(CheckTls(listen));
+  RETURN_IF_ERROR(CheckJwt(listen));
+  RETURN_IF_ERROR(CheckRange("max-streams-per-connection", listen.max_streams_per_connection, 1,
+                             std::numeric_limits<int32_t>::max()));
+  RETURN_IF_ERROR(
+      CheckRange("listener-memory-bytes", listen.memory_bytes, int64_t{16} << 20, kMaxBytes));
+  RETURN_IF_ERROR(CheckTime("max-connection-age", listen.max_connection_age));
+  RETURN_IF_ERROR(CheckTime("max-write-stall", listen.max_write_stall));
+  const bool known = !listen.credentials_path.empty() || !listen.jwt_keys_path.empty();
+  const bool secure = known && !listen.tls_cert_path.empty();
+  constexpr char kUnless[] = "--tls-cert and --credentials, or --insecure-allow-remote, are given";
+  RETURN_IF_ERROR(
+      CheckAddress("listen", listen.address, secure || listen.insecure_allow_remote, kUnless));
+  if (!listen.admin_address.empty()) {
+    RETURN_IF_ERROR(CheckAddress("admin-listen", listen.admin_address,
+                                 secure || listen.insecure_allow_remote, kUnless));
+    // Without credentials everyone is an operator: nobody may mean that for a network.
+    RETURN_IF_ERROR(
+        CheckAddress("admin-listen", listen.admin_address, known, "--credentials is given"));
+  }
+  if (listen.metrics_address.empty()) return absl::OkStatus();
+  return CheckAddress("metrics-listen", listen.metrics_address, listen.insecure_allow_remote,
+                      "--insecure-allow-remote is given, since it has no TLS");
 }
 
 bool IsDottedLoopback(std::string_view host) {
@@ -118,20 +173,7 @@ absl::Status ServerConfig::Validate() const {
     return BadFlag("kv-overcommit",
                    "must be between 1 and 16; it is " + std::to_string(batch.kv_overcommit));
   }
-  RETURN_IF_ERROR(CheckAddress("listen", listen.address, listen.insecure_allow_remote));
-  if (!listen.admin_address.empty()) {
-    RETURN_IF_ERROR(
-        CheckAddress("admin-listen", listen.admin_address, listen.insecure_allow_remote));
-    // Without credentials everyone is an operator: nobody may mean that for a network.
-    if (listen.credentials_path.empty() &&
-        !CheckAddress("admin-listen", listen.admin_address, false).ok()) {
-      return BadFlag("admin-listen", "must be a loopback address unless --credentials is given");
-    }
-  }
-  if (!listen.metrics_address.empty()) {
-    RETURN_IF_ERROR(
-        CheckAddress("metrics-listen", listen.metrics_address, listen.insecure_allow_remote));
-  }
+  RETURN_IF_ERROR(CheckListeners(listen));
   if (drain_grace < absl::ZeroDuration() || drain_grace > absl::Hours(24)) {
     return BadFlag("drain-grace",
                    absl::StrCat("must be in [0s, 24h], got ", absl::FormatDuration(drain_grace)));

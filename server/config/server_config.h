@@ -56,8 +56,21 @@ struct ListenOptions {
   std::string admin_address = "127.0.0.1:50052";   // of adapters.store_dir; empty: off
   std::string metrics_address = "127.0.0.1:9464";  // empty: no metrics over HTTP
   bool enable_reflection = false;
-  bool insecure_allow_remote = false;  // other addresses than loopback, without TLS
+  bool insecure_allow_remote = false;  // other addresses than loopback, without TLS or credentials
   std::string credentials_path;        // who may call; empty: everyone, everything
+  std::string tls_cert_path;           // PEM, leaf first; empty: no TLS
+  std::string tls_key_path;            // PEM
+  std::string tls_client_ca_path;      // PEM; empty: clients' certificates are not asked for
+  bool admin_require_client_cert = false;
+  std::string jwt_keys_path;                  // JWK set; empty: no tokens
+  std::string jwt_issuer;                     // that tokens must name
+  std::string jwt_audience;                   // that tokens must be for
+  std::string jwt_tenant_claim = "tenant";    // that names the tenant
+  std::string jwt_roles_claim = "roles";      // that lists roles
+  int32_t max_streams_per_connection = 1024;  // calls that one connection may have open
+  int64_t memory_bytes = int64_t{512} << 20;  // of connections and messages, of each gRPC listener
+  absl::Duration max_connection_age = absl::InfiniteDuration();  // then clients connect anew
+  absl::Duration max_write_stall = absl::Seconds(30);  // a peer that reads nothing loses its stream
 };
 
 struct TelemetryOptions {

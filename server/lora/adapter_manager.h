@@ -29,8 +29,10 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -120,9 +122,11 @@ class AdapterManager final : public AdapterResidencyAdmin {
 
   // Set once, before anything is loaded. What it captures outlives the manager's threads (Stop).
   void SetResidencyListener(ResidencyListener listener) { listener_ = std::move(listener); }
-  // For loads from now on. INVALID_ARGUMENT (OUT_OF_RANGE): a floor above its ceiling, or floors
-  // that together pass the capacity.
-  absl::Status SetTenantLimits(const std::string& tenant, GroupLimits limits) EXCLUDES(mutex_);
+  // Of these tenants, for loads from now on; all others have options.tenant_limits. All or none:
+  // INVALID_ARGUMENT (OUT_OF_RANGE), field: the tenant whose floor is above its ceiling, or passes
+  // the capacity together with the floors before it.
+  using TenantLimitsMap = std::map<std::string, GroupLimits>;
+  absl::Status SetTenantLimits(const TenantLimitsMap& limits) EXCLUDES(mutex_);
 
   void RequestLoad(const AdapterRef& ref, std::function<void()> on_settled) override
       EXCLUDES(mutex_);
@@ -159,6 +163,7 @@ class AdapterManager final : public AdapterResidencyAdmin {
   Stats stats() const EXCLUDES(mutex_);
 
  private:
+  absl::Status CheckTenantLimits(const TenantLimitsMap& limits) const;
   using Callbacks = std::vector<std::function<void()>>;
   enum class LoadState { kQueued, kRunning, kWaitingForRoom };
   struct Load {
@@ -234,7 +239,7 @@ class AdapterManager final : public AdapterResidencyAdmin {
   std::unordered_map<std::string, FirstUse> first_uses_ GUARDED_BY(mutex_);
   std::unordered_map<std::string, AdminPin> admin_pins_ GUARDED_BY(mutex_);
   size_t admin_pinned_bytes_ GUARDED_BY(mutex_) = 0;
-  std::unordered_map<std::string, size_t> floors_ GUARDED_BY(mutex_);  // bytes by tenant
+  std::set<std::string> limited_ GUARDED_BY(mutex_);  // tenants with limits of their own
   std::unordered_map<std::string, Failure> failures_ GUARDED_BY(mutex_);
   std::deque<AdapterRef> changed_ GUARDED_BY(mutex_);  // not told yet
   bool telling_ GUARDED_BY(mutex_) = false;            // some thread is in Tell

@@ -1,5 +1,7 @@
 // The administrator's half of AdapterManager: pins, limits, what is taken out of service, and who
 // is told of changes.
+#include <algorithm>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -10,31 +12,34 @@
 
 namespace lamella {
 
-absl::Status AdapterManager::SetTenantLimits(const std::string& tenant, GroupLimits limits) {
-  const auto out_of_range = [](const std::string& message) {
-    return MakeError(absl::StatusCode::kInvalidArgument, reasons::kOutOfRange, "floor_bytes",
-                     message);
-  };
-  if (limits.floor_bytes > limits.ceiling_bytes) {
-    return out_of_range("floor_bytes may be ceiling_bytes, " +
-                        std::to_string(limits.ceiling_bytes) + ", at most; got " +
-                        std::to_string(limits.floor_bytes));
+absl::Status AdapterManager::CheckTenantLimits(const TenantLimitsMap& limits) const {
+  size_t left_bytes = options_.capacity_bytes;
+  for (const auto& [tenant, own] : limits) {
+    const size_t most_bytes = std::min(own.ceiling_bytes, left_bytes);
+    if (own.floor_bytes > most_bytes) {
+      return MakeError(absl::StatusCode::kInvalidArgument, reasons::kOutOfRange, tenant,
+                       "the floor may be " + std::to_string(most_bytes) +
+                           " bytes within its ceiling and beside other tenants' floors; got " +
+                           std::to_string(own.floor_bytes));
+    }
+    left_bytes -= own.floor_bytes;
   }
+  return absl::OkStatus();
+}
+
+absl::Status AdapterManager::SetTenantLimits(const TenantLimitsMap& limits) {
+  RETURN_IF_ERROR(CheckTenantLimits(limits));
+  std::set<std::string> now;
+  for (const auto& [tenant, own] : limits) now.insert(tenant);
+  std::set<std::string> before = now;
   {
     MutexLock lock(&mutex_);
-    size_t others_bytes = 0;
-    for (const auto& [other, floor_bytes] : floors_) {
-      if (other != tenant) others_bytes += floor_bytes;
-    }
-    const size_t left_bytes = options_.capacity_bytes - others_bytes;
-    if (limits.floor_bytes > left_bytes) {
-      return out_of_range("floor_bytes may be " + std::to_string(left_bytes) +
-                          " beside the other tenants' floors; got " +
-                          std::to_string(limits.floor_bytes));
-    }
-    floors_[tenant] = limits.floor_bytes;
+    limited_.swap(before);
   }
-  cache_.SetGroupLimits(tenant, limits);
+  for (const std::string& tenant : before) {
+    if (!now.contains(tenant)) cache_.ClearGroupLimits(tenant);
+  }
+  for (const auto& [tenant, own] : limits) cache_.SetGroupLimits(tenant, own);
   OnRoom();
   return absl::OkStatus();
 }

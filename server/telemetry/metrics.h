@@ -159,6 +159,13 @@ class AdaptersAtWorkGauge {
   std::shared_ptr<Impl> impl_;
 };
 
+// Of files that are taken anew while the server runs.
+struct ReloadMetrics {
+  Counter reloads;   // ..._reloads_total: changes taken
+  Counter failures;  // ..._reload_failures_total: changes refused; what was in force stayed
+  Gauge stale;       // ..._stale: 1 while what is there was refused
+};
+
 struct Metrics {
   // Requests. Accepted is counted by the engine; each accepted request is counted in finished once,
   // by the engine too: "stop_token", "stop_string", "length", or for a request that failed the
@@ -229,6 +236,15 @@ struct Metrics {
   Counter log_records_lost;     // lamella_request_log_lost_total
   Counter ledger_records_lost;  // lamella_usage_ledger_lost_total
   Counter spans_lost;           // lamella_spans_lost_total
+
+  // Who may call, on all listeners. Refused calls reached no handler: metadata_too_large,
+  // unauthenticated, permission_denied, not_implemented (an unknown method).
+  CounterByReason calls_refused;  // lamella_calls_refused_total{reason}
+  Counter stalled_streams;        // lamella_stalled_streams_total: cancelled, peer read nothing
+  ReloadMetrics credentials;      // lamella_credentials_...
+  ReloadMetrics tls;              // lamella_tls_...: certificate, key and client CA
+  ReloadMetrics jwt_keys;         // lamella_jwt_keys_...
+  Gauge tls_certificate_expiry;   // lamella_tls_certificate_expiry_timestamp_seconds: in Unix time
 };
 
 }  // namespace lamella

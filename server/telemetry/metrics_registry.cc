@@ -79,6 +79,14 @@ class Maker {
     return Gauge(
         &prometheus::BuildGauge().Name(Prefixed(name)).Help(help).Register(registry_).Add({}));
   }
+  ReloadMetrics MakeReload(const std::string& name, const std::string& what) {
+    return {.reloads = MakeCounter((name + "_reloads_total").c_str(),
+                                   ("Changes of " + what + " taken.").c_str()),
+            .failures = MakeCounter((name + "_reload_failures_total").c_str(),
+                                    ("Changes of " + what + " refused; the old stayed.").c_str()),
+            .stale = MakeGauge((name + "_stale").c_str(),
+                               ("1 while " + what + " is refused and the old in force.").c_str())};
+  }
   Histogram MakeHistogram(const char* name, const Buckets& buckets, const char* help) {
     return Histogram(&prometheus::BuildHistogram()
                           .Name(Prefixed(name))
@@ -210,6 +218,18 @@ BoundedCountersOptions ByAdapter(int32_t most) {
           .most = static_cast<size_t>(most)};
 }
 
+void MakeIdentityMetrics(Maker make, Metrics* m) {
+  m->calls_refused = make.MakeByReason(
+      "calls_refused_total", "Calls of all listeners that no handler saw, by the error's reason.");
+  m->stalled_streams = make.MakeCounter(
+      "stalled_streams_total", "Streams cancelled since their peer did not read for too long.");
+  m->credentials = make.MakeReload("credentials", "the credentials file");
+  m->tls = make.MakeReload("tls", "certificate, key or client CA");
+  m->jwt_keys = make.MakeReload("jwt_keys", "the key set for tokens");
+  m->tls_certificate_expiry = make.MakeGauge("tls_certificate_expiry_timestamp_seconds",
+                                             "When the certificate in force ends, in Unix time.");
+}
+
 }  // namespace
 
 // What a scrape sees.
@@ -257,6 +277,7 @@ MetricsRegistry::MetricsRegistry(const MetricsOptions& options)
   MakeEngineMetrics(make, &metrics_);
   MakeAdapterMetrics(make, &metrics_);
   MakeServerMetrics(make, &metrics_);
+  MakeIdentityMetrics(make, &metrics_);
   everything_ = std::make_shared<Everything>(registry_, options, &metrics_);
 }
 

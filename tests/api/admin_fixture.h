@@ -133,10 +133,10 @@ class AdminTest : public ::testing::Test {
       return R"({"name":")" + name + R"(","sha256":")" + Sha256Hex(name) + R"(","tenant":")" +
              name + R"(","roles":[")" + role + R"("]})";
     };
-    authenticator_ =
-        *Authenticator::FromJson(R"({"credentials":[)" + entry("anna", "adapter-writer") + "," +
-                                 entry("ben", "adapter-writer") + "," + entry("otto", "operator") +
-                                 "," + entry("ina", "inference") + "]}");
+    authenticator_.Replace(
+        *Credentials::FromJson(R"({"credentials":[)" + entry("anna", "adapter-writer") + "," +
+                               entry("ben", "adapter-writer") + "," + entry("otto", "operator") +
+                               "," + entry("ina", "inference") + "]}"));
   }
   static void AddKey(const std::string& key, grpc::ClientContext* context) {
     if (!key.empty()) context->AddMetadata("authorization", "Bearer " + key);
@@ -259,7 +259,7 @@ class AdminTest : public ::testing::Test {
   RealClock clock_;
   MetricsRegistry registry_;
   size_t watch_capacity_ = 8192;
-  Authenticator authenticator_ = Authenticator::Everyone("default");
+  Authenticator authenticator_{Credentials::Everyone("default")};
   FakeResidencyAdmin residency_;
   std::unique_ptr<WatchHub> hub_;
   std::unique_ptr<DurableAdapterStore> store_;

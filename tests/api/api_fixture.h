@@ -87,7 +87,7 @@ class ApiTest : public testing::Test {
     return registry_.metrics()->requests_rejected.WithReason(reason).Value();
   }
 
-  Authenticator authenticator_ = Authenticator::Everyone("default");
+  Authenticator authenticator_{Credentials::Everyone("default")};
   MetricsRegistry registry_;
   FakeSink sink_;
   ByteTokenizer tokenizer_;

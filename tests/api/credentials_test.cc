@@ -19,59 +19,44 @@ std::string Entry(const std::string& name, const std::string& key, const std::st
 
 std::string File(const std::string& entries) { return R"({"credentials":[)" + entries + "]}"; }
 
-TEST(AuthenticatorTest, AKeyNamesItsCaller) {
-  const auto authenticator =
-      Authenticator::FromJson(File(Entry("app", "k1", R"("inference")") + "," +
-                                   Entry("trainer", "k2", R"("adapter-writer","operator")")));
-  ASSERT_TRUE(IsOk(authenticator));
-  const auto app = authenticator->Authenticate("Bearer k1");
-  ASSERT_TRUE(IsOk(app));
+TEST(CredentialsTest, AKeyNamesItsCaller) {
+  const auto credentials =
+      Credentials::FromJson(File(Entry("app", "k1", R"("inference")") + "," +
+                                 Entry("trainer", "k2", R"("adapter-writer","operator")")));
+  ASSERT_TRUE(IsOk(credentials));
+  const Caller* const app = credentials->FindKey("k1");
+  ASSERT_NE(app, nullptr);
   EXPECT_EQ(app->name, "app");
   EXPECT_EQ(app->tenant, "anna");
   EXPECT_EQ(app->roles, Roles(Role::kInference));
-  const auto trainer = authenticator->Authenticate("Bearer k2");
-  ASSERT_TRUE(IsOk(trainer));
+  const Caller* const trainer = credentials->FindKey("k2");
+  ASSERT_NE(trainer, nullptr);
   EXPECT_EQ(trainer->roles, Roles(Role::kAdapterWriter) | Role::kOperator);
 }
 
-TEST(AuthenticatorTest, AnythingElseIsUnauthenticated) {
-  const auto authenticator = Authenticator::FromJson(File(Entry("app", "k1", R"("inference")")));
-  ASSERT_TRUE(IsOk(authenticator));
-  for (const std::string value :
-       {"", "k1", "Bearer", "Bearer ", "Bearer k2", "Bearer k1 ", "bearer k1", "Basic k1"}) {
-    EXPECT_TRUE(IsError(authenticator->Authenticate(value), absl::StatusCode::kUnauthenticated,
-                        reasons::kUnauthenticated))
-        << value;
+TEST(CredentialsTest, NoOtherTextIsAKey) {
+  const auto credentials = Credentials::FromJson(File(Entry("app", "k1", R"("inference")")));
+  ASSERT_TRUE(IsOk(credentials));
+  for (const std::string key : {"", "k", "k1 ", "K1", "k2"}) {
+    EXPECT_EQ(credentials->FindKey(key), nullptr) << key;
   }
-  EXPECT_TRUE(IsError(authenticator->Authenticate("Bearer " + std::string(5000, 'k')),
-                      absl::StatusCode::kUnauthenticated, reasons::kUnauthenticated));
-  EXPECT_TRUE(IsError(authenticator->Authenticate(std::nullopt), absl::StatusCode::kUnauthenticated,
-                      reasons::kUnauthenticated));
+  EXPECT_EQ(credentials->FindKey(Sha256Hex("k1")), nullptr) << "the hash is no key";
+  EXPECT_EQ(credentials->FindKey(std::string(5000, 'k')), nullptr);
+  EXPECT_EQ(Credentials::FromJson(File(""))->FindKey("k1"), nullptr) << "an empty list";
 }
 
-TEST(AuthenticatorTest, TheHashIsNoKey) {
-  const auto authenticator = Authenticator::FromJson(File(Entry("app", "k1", R"("inference")")));
-  ASSERT_TRUE(IsOk(authenticator));
-  EXPECT_FALSE(authenticator->Authenticate("Bearer " + Sha256Hex("k1")).ok());
+TEST(CredentialsTest, WithoutAFileEveryoneIsOneTenant) {
+  const Credentials everyone = Credentials::Everyone("default");
+  ASSERT_NE(everyone.everyone(), nullptr);
+  EXPECT_EQ(everyone.everyone()->tenant, "default");
+  EXPECT_EQ(everyone.everyone()->roles, Roles::All());
+  EXPECT_EQ(Credentials::FromJson(File(""))->everyone(), nullptr);
 }
 
-TEST(AuthenticatorTest, AnEmptyListLetsNobodyIn) {
-  const auto authenticator = Authenticator::FromJson(File(""));
-  ASSERT_TRUE(IsOk(authenticator));
-  EXPECT_FALSE(authenticator->Authenticate("Bearer k1").ok());
-}
-
-TEST(AuthenticatorTest, WithoutAFileEveryoneIsOneTenant) {
-  const auto caller = Authenticator::Everyone("default").Authenticate(std::nullopt);
-  ASSERT_TRUE(IsOk(caller));
-  EXPECT_EQ(caller->tenant, "default");
-  EXPECT_EQ(caller->roles, Roles::All());
-}
-
-TEST(AuthenticatorTest, BadFilesAreRefusedByEntryAndKey) {
+TEST(CredentialsTest, BadFilesAreRefusedByEntryAndKey) {
   const auto refused = [](const std::string& text, const std::string& field,
                           const std::string& part) {
-    EXPECT_TRUE(IsInvalid(Authenticator::FromJson(text), reasons::kInvalidCredentials, field, part))
+    EXPECT_TRUE(IsInvalid(Credentials::FromJson(text), reasons::kInvalidCredentials, field, part))
         << text;
   };
   const std::string good = Entry("app", "k1", R"("inference")");
@@ -98,20 +83,20 @@ TEST(AuthenticatorTest, BadFilesAreRefusedByEntryAndKey) {
           "twice");
 }
 
-TEST(AuthenticatorTest, AMisplacedKeyIsNotRepeated) {
-  const auto authenticator = Authenticator::FromJson(
+TEST(CredentialsTest, AMisplacedKeyIsNotRepeated) {
+  const auto credentials = Credentials::FromJson(
       File(R"({"name":"a","sha256":"my-secret","tenant":"t","roles":["inference"]})"));
-  EXPECT_EQ(std::string(authenticator.status().message()).find("my-secret"), std::string::npos);
+  EXPECT_EQ(std::string(credentials.status().message()).find("my-secret"), std::string::npos);
 }
 
-TEST(AuthenticatorTest, ReadsAFileAndNamesNoPath) {
+TEST(CredentialsTest, ReadsAFileAndNamesNoPath) {
   const testing::TempDir dir;
-  EXPECT_TRUE(IsOk(
-      Authenticator::FromFile(dir.Write("c.json", File(Entry("app", "k1", R"("inference")"))))));
-  const auto missing = Authenticator::FromFile(dir.path() + "/none.json");
+  const std::string text = File(Entry("app", "k1", R"("inference")"));
+  EXPECT_EQ(Credentials::ReadFile(dir.Write("c.json", text)).value(), text);
+  const auto missing = Credentials::ReadFile(dir.path() + "/none.json");
   EXPECT_TRUE(IsInvalid(missing, reasons::kInvalidCredentials, "file"));
   EXPECT_EQ(std::string(missing.status().message()).find(dir.path()), std::string::npos);
-  const auto large = Authenticator::FromFile(dir.Write("l.json", std::string(2 << 20, ' ')));
+  const auto large = Credentials::ReadFile(dir.Write("l.json", std::string(2 << 20, ' ')));
   EXPECT_TRUE(IsInvalid(large, reasons::kInvalidCredentials, "file"));
 }
 
@@ -120,11 +105,11 @@ std::string Tenants(const std::string& tenants) {
 }
 
 TEST(TenantTableTest, TheFileSaysWhatTenantsMayTake) {
-  const auto authenticator = Authenticator::FromJson(Tenants(
+  const auto credentials = Credentials::FromJson(Tenants(
       R"({"anna":{"weight":2.5,"max_in_flight":3,"max_queued_tokens":4000,"tokens_per_minute":50000,)"
       R"("resident_floor":"1MiB","resident_ceiling":"2G"},"bert":{}})"));
-  ASSERT_TRUE(IsOk(authenticator));
-  const TenantDirectory& tenants = authenticator->tenants();
+  ASSERT_TRUE(IsOk(credentials));
+  const TenantDirectory& tenants = credentials->tenants();
   EXPECT_EQ(tenants.LimitsOf("anna"), (TenantLimits{.weight = 2.5,
                                                     .max_in_flight = 3,
                                                     .max_queued_tokens = 4000,
@@ -136,10 +121,10 @@ TEST(TenantTableTest, TheFileSaysWhatTenantsMayTake) {
 }
 
 TEST(TenantTableTest, WithoutASectionOrAFileEveryoneHasTheDefaults) {
-  const auto authenticator = Authenticator::FromJson(R"({"credentials":[]})");
-  ASSERT_TRUE(IsOk(authenticator));
-  EXPECT_TRUE(authenticator->tenants().all().empty());
-  EXPECT_TRUE(Authenticator::Everyone("default").tenants().all().empty());
+  const auto credentials = Credentials::FromJson(R"({"credentials":[]})");
+  ASSERT_TRUE(IsOk(credentials));
+  EXPECT_TRUE(credentials->tenants().all().empty());
+  EXPECT_TRUE(Credentials::Everyone("default").tenants().all().empty());
 }
 
 TEST(TenantTableTest, TheEndsOfRangesAreTaken) {
@@ -147,7 +132,7 @@ TEST(TenantTableTest, TheEndsOfRangesAreTaken) {
        {R"({"weight":0.01})", R"({"weight":1000})", R"({"max_in_flight":0})",
         R"({"max_in_flight":2147483647})", R"({"resident_ceiling":"0"})",
         R"({"resident_floor":"1","resident_ceiling":"1"})", R"({"resident_floor":"1"})"}) {
-    EXPECT_TRUE(IsOk(Authenticator::FromJson(Tenants(std::string(R"({"anna":)") + entry + "}"))))
+    EXPECT_TRUE(IsOk(Credentials::FromJson(Tenants(std::string(R"({"anna":)") + entry + "}"))))
         << entry;
   }
 }
@@ -155,7 +140,7 @@ TEST(TenantTableTest, TheEndsOfRangesAreTaken) {
 TEST(TenantTableTest, BadLimitsAreRefusedByTenantAndKey) {
   const auto refused = [](const std::string& tenants, const std::string& field,
                           const std::string& part) {
-    EXPECT_TRUE(IsInvalid(Authenticator::FromJson(Tenants(tenants)), reasons::kInvalidCredentials,
+    EXPECT_TRUE(IsInvalid(Credentials::FromJson(Tenants(tenants)), reasons::kInvalidCredentials,
                           field, part))
         << tenants;
   };

@@ -329,9 +329,9 @@ TEST_F(GenerationServiceTest, CancelAgainstFinishEndsEveryCallOnce) {
 }
 
 TEST_F(GenerationServiceTest, TheTenantComesFromTheKey) {
-  authenticator_ =
-      *Authenticator::FromJson(R"({"credentials":[{"name":"b","sha256":")" + Sha256Hex("key") +
-                               R"(","tenant":"ben","roles":["inference"]}]})");
+  authenticator_.Replace(*Credentials::FromJson(R"({"credentials":[{"name":"b","sha256":")" +
+                                                Sha256Hex("key") +
+                                                R"(","tenant":"ben","roles":["inference"]}]})"));
   grpc::ClientContext with_key;
   with_key.AddMetadata("authorization", "Bearer key");
   auto reader = stub_->Generate(&with_key, TextRequest());
@@ -349,9 +349,9 @@ TEST_F(GenerationServiceTest, TheTenantComesFromTheKey) {
 }
 
 TEST_F(GenerationServiceTest, WithoutKeyOrRoleNothingIsAnswered) {
-  authenticator_ =
-      *Authenticator::FromJson(R"({"credentials":[{"name":"w","sha256":")" + Sha256Hex("writer") +
-                               R"(","tenant":"ben","roles":["adapter-writer"]}]})");
+  authenticator_.Replace(
+      *Credentials::FromJson(R"({"credentials":[{"name":"w","sha256":")" + Sha256Hex("writer") +
+                             R"(","tenant":"ben","roles":["adapter-writer"]}]})"));
   ExpectError(Generate(TextRequest()).status, grpc::StatusCode::UNAUTHENTICATED, "UNAUTHENTICATED",
               "");
   v1::GetModelInfoResponse response;

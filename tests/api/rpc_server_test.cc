@@ -43,7 +43,7 @@ class RpcServerTest : public ApiTest {
 TEST_F(RpcServerTest, HealthKnowsTheServerAndItsService) {
   EXPECT_EQ(Health(""), "SERVING");
   EXPECT_EQ(Health(kService), "SERVING");
-  EXPECT_EQ(Health("live"), "SERVING");
+  EXPECT_EQ(Health("liveness"), "SERVING");
   EXPECT_EQ(Health("nobody"), std::to_string(grpc::StatusCode::NOT_FOUND));
 }
 
@@ -51,7 +51,7 @@ TEST_F(RpcServerTest, ADrainingServerIsAliveButNotServing) {
   server_->SetNotServing();
   EXPECT_EQ(Health(""), "NOT_SERVING");
   EXPECT_EQ(Health(kService), "NOT_SERVING");
-  EXPECT_EQ(Health("live"), "SERVING");
+  EXPECT_EQ(Health("liveness"), "SERVING");
   v1::GetModelInfoResponse response;
   grpc::ClientContext context;
   EXPECT_TRUE(stub_->GetModelInfo(&context, {}, &response).ok());

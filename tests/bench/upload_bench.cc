@@ -160,13 +160,15 @@ int RunServer(int uploads, const Pipe& to_client, const Pipe& to_server) {
   NoResidency residency;
   WatchHub watch(16);
   WorkerPool workers(1);
-  const Authenticator everyone = Authenticator::Everyone("default");
+  const Metrics metrics{};
+  const Authenticator everyone(Credentials::Everyone("default"));
   const AdminDeps deps{.store = store->get(),
                        .residency = &residency,
                        .watch = &watch,
                        .workers = &workers,
                        .authenticator = &everyone,
-                       .clock = &clock};
+                       .clock = &clock,
+                       .metrics = &metrics};
   const auto server = RpcServer::Start({.address = "127.0.0.1:0", .flag = "admin-listen"}, deps);
   if (!server.ok()) return 1;
   to_client.Send((*server)->port());

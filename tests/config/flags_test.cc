@@ -205,6 +205,67 @@ TEST_F(FlagsTest, AdaptersComeFromAFolderOrFromAStore) {
                 "--adapters-dir");
 }
 
+TEST_F(FlagsTest, TlsFilesGoTogether) {
+  ExpectRefused({"--model=m", "--tls-cert=c"}, "tls-key", "go together");
+  ExpectRefused({"--model=m", "--tls-key=k"}, "tls-cert", "go together");
+  ExpectRefused({"--model=m", "--tls-client-ca=a"}, "tls-client-ca", "needs --tls-cert");
+  ExpectRefused({"--model=m", "--tls-cert=c", "--tls-key=k", "--admin-require-client-cert"},
+                "admin-require-client-cert", "needs --tls-client-ca");
+  const auto line = Parse({"--model=m", "--tls-cert=c", "--tls-key=k", "--tls-client-ca=a",
+                           "--admin-require-client-cert"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.listen.tls_cert_path, "c");
+  EXPECT_EQ(line->config.listen.tls_key_path, "k");
+  EXPECT_EQ(line->config.listen.tls_client_ca_path, "a");
+  EXPECT_TRUE(line->config.listen.admin_require_client_cert);
+}
+
+TEST_F(FlagsTest, TlsAndCredentialsTogetherOpenOtherAddresses) {
+  const auto with = [](std::vector<const char*> more) {
+    more.insert(more.begin(), {"--model=m", "--listen=0.0.0.0:1"});
+    return more;
+  };
+  ExpectRefused(with({"--tls-cert=c", "--tls-key=k"}), "listen", "--credentials");
+  ExpectRefused(with({"--credentials=c.json"}), "listen", "--tls-cert");
+  EXPECT_TRUE(Parse(with({"--tls-cert=c", "--tls-key=k", "--credentials=c.json",
+                          "--admin-listen=0.0.0.0:2"}))
+                  .ok());
+  ExpectRefused(
+      with({"--tls-cert=c", "--tls-key=k", "--credentials=c.json", "--metrics-listen=0.0.0.0:3"}),
+      "metrics-listen", "no TLS");
+}
+
+TEST_F(FlagsTest, TokensNeedAnIssuerAndAnAudience) {
+  ExpectRefused({"--model=m", "--jwt-keys=k"}, "jwt-issuer", "required");
+  ExpectRefused({"--model=m", "--jwt-keys=k", "--jwt-issuer=i"}, "jwt-audience", "required");
+  ExpectRefused({"--model=m", "--jwt-issuer=i"}, "jwt-issuer", "--jwt-keys");
+  const auto line =
+      Parse({"--model=m", "--jwt-keys=k", "--jwt-issuer=i", "--jwt-audience=a",
+             "--jwt-tenant-claim=org", "--admin-listen=0.0.0.0:1", "--tls-cert=c", "--tls-key=k"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.listen.jwt_keys_path, "k");
+  EXPECT_EQ(line->config.listen.jwt_issuer, "i");
+  EXPECT_EQ(line->config.listen.jwt_audience, "a");
+  EXPECT_EQ(line->config.listen.jwt_tenant_claim, "org");
+  EXPECT_EQ(line->config.listen.jwt_roles_claim, "roles");
+}
+
+TEST_F(FlagsTest, LimitsOfConnectionsArrive) {
+  const auto line =
+      Parse({"--model=m", "--max-streams-per-connection=7", "--listener-memory-bytes=64MiB",
+             "--max-connection-age=10m", "--max-write-stall=2s"});
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(line->config.listen.max_streams_per_connection, 7);
+  EXPECT_EQ(line->config.listen.memory_bytes, 64 << 20);
+  EXPECT_EQ(line->config.listen.max_connection_age, absl::Minutes(10));
+  EXPECT_EQ(line->config.listen.max_write_stall, absl::Seconds(2));
+  ExpectRefused({"--model=m", "--max-streams-per-connection=0"}, "max-streams-per-connection",
+                "must be in [1");
+  ExpectRefused({"--model=m", "--listener-memory-bytes=1MiB"}, "listener-memory-bytes", "");
+  ExpectRefused({"--model=m", "--max-write-stall=0s"}, "max-write-stall", "100ms");
+  ExpectRefused({"--model=m", "--max-connection-age=1ms"}, "max-connection-age", "100ms");
+}
+
 TEST_F(FlagsTest, LoopbackComesInThreeSpellings) {
   for (const char* local : {"--listen=127.0.0.1:0", "--listen=127.1.2.3:65535", "--listen=[::1]:1",
                             "--listen=localhost:1"}) {

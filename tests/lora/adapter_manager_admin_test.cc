@@ -9,6 +9,7 @@
 
 #include "common/base/reasons.h"
 #include "tests/lora/adapter_manager_fixture.h"
+#include "tests/testing/status.h"
 
 namespace lamella {
 namespace {
@@ -228,7 +229,7 @@ TEST_F(AdapterManagerAdminTest, TheCatalogueIsAskedAgainAtOnce) {
 
 TEST_F(AdapterManagerAdminTest, ATenantsFloorIsKeptFromOthers) {
   Restart(2);
-  EXPECT_EQ(manager_->SetTenantLimits("default", {.floor_bytes = loader_.Bytes(4)}),
+  EXPECT_EQ(manager_->SetTenantLimits({{"default", {.floor_bytes = loader_.Bytes(4)}}}),
             absl::OkStatus());
   (void)LoadAndPin(kA);
   (void)LoadAndPin(Foreign(kB));
@@ -239,7 +240,7 @@ TEST_F(AdapterManagerAdminTest, ATenantsFloorIsKeptFromOthers) {
 
 TEST_F(AdapterManagerAdminTest, ATenantsCeilingIsItsOwnAffair) {
   Restart(3);
-  EXPECT_EQ(manager_->SetTenantLimits("default", {.ceiling_bytes = loader_.Bytes(4)}),
+  EXPECT_EQ(manager_->SetTenantLimits({{"default", {.ceiling_bytes = loader_.Bytes(4)}}}),
             absl::OkStatus());
   (void)LoadAndPin(Foreign(kA));
   AdapterPin pin = LoadAndPin(kA);
@@ -259,21 +260,36 @@ TEST_F(AdapterManagerAdminTest, ARaisedCeilingLetsWaitingLoadsIn) {
   Request(kB);
   RunLoads();
   EXPECT_EQ(WhyNot(kB), reasons::kAdapterCacheFull);
-  EXPECT_EQ(manager_->SetTenantLimits("default", {}), absl::OkStatus());
+  EXPECT_EQ(manager_->SetTenantLimits({{"default", {}}}), absl::OkStatus());
   RunLoads();
   EXPECT_EQ(WhyNot(kB), "pinned");
 }
 
-TEST_F(AdapterManagerAdminTest, FloorsMustFitTogether) {
+TEST_F(AdapterManagerAdminTest, FloorsMustFitTogetherOrNoneIsTaken) {
   Restart(3);
   const size_t one = loader_.Bytes(4);
-  EXPECT_EQ(manager_->SetTenantLimits("t", {.floor_bytes = 2 * one}), absl::OkStatus());
-  const absl::Status refused = manager_->SetTenantLimits("u", {.floor_bytes = 2 * one});
+  const absl::Status refused = manager_->SetTenantLimits(
+      {{"default", {.floor_bytes = 2 * one}}, {"u", {.floor_bytes = 2 * one}}});
   EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(ErrorField(refused), "floor_bytes");
-  EXPECT_EQ(manager_->SetTenantLimits("t", {.floor_bytes = one}), absl::OkStatus());
-  EXPECT_EQ(manager_->SetTenantLimits("u", {.floor_bytes = 2 * one}), absl::OkStatus());
-  EXPECT_FALSE(manager_->SetTenantLimits("t", {.floor_bytes = one, .ceiling_bytes = one - 1}).ok());
+  EXPECT_EQ(ErrorField(refused), "u");
+  (void)LoadAndPin(kA);
+  for (const AdapterRef& ref : {kA, kB, kC}) (void)LoadAndPin(Foreign(ref));
+  EXPECT_FALSE(manager_->IsResident(kA)) << "no floor of the refused set";
+  EXPECT_TRUE(testing::IsOk(
+      manager_->SetTenantLimits({{"t", {.floor_bytes = one}}, {"u", {.floor_bytes = 2 * one}}})));
+  EXPECT_FALSE(
+      manager_->SetTenantLimits({{"t", {.floor_bytes = one, .ceiling_bytes = one - 1}}}).ok());
+}
+
+TEST_F(AdapterManagerAdminTest, WhoIsNotNamedAnyMoreHasTheDefaultsAgain) {
+  Restart(2);
+  ASSERT_TRUE(
+      testing::IsOk(manager_->SetTenantLimits({{"default", {.floor_bytes = loader_.Bytes(4)}}})));
+  ASSERT_TRUE(testing::IsOk(manager_->SetTenantLimits({{"t", {.floor_bytes = loader_.Bytes(4)}}})));
+  (void)LoadAndPin(kA);
+  (void)LoadAndPin(Foreign(kB));
+  (void)LoadAndPin(Foreign(kC));
+  EXPECT_FALSE(manager_->IsResident(kA));
 }
 
 TEST_F(AdapterManagerAdminTest, WatchersHearOfEveryChange) {

@@ -92,8 +92,8 @@ TEST_F(AdapterManagerFailuresTest, WhatCanNeverFitFails) {
 
 TEST_F(AdapterManagerFailuresTest, WhatIsAboveItsTenantsCeilingFails) {
   Restart(4);
-  ASSERT_TRUE(
-      testing::IsOk(manager_->SetTenantLimits(kA.tenant, {.ceiling_bytes = loader_.Bytes(4) - 1})));
+  ASSERT_TRUE(testing::IsOk(
+      manager_->SetTenantLimits({{kA.tenant, {.ceiling_bytes = loader_.Bytes(4) - 1}}})));
   Request(kA);
   RunLoads();
   EXPECT_EQ(settled_, 1);

@@ -25,10 +25,11 @@ class AsyncClient:
     """
 
     def __init__(self, server: str = "127.0.0.1:50051", timeout: Optional[float] = None, *, key: Optional[str] = None,
-                 ca: Optional[str] = None):
+                 ca: Optional[str] = None, cert: Optional[str] = None, cert_key: Optional[str] = None):
         options = messages.CHANNEL_OPTIONS
-        self._channel = (grpc.aio.insecure_channel(server, options) if ca is None else
-                         grpc.aio.secure_channel(server, messages.tls_credentials(ca), options))
+        tls = messages.tls_credentials(ca, cert, cert_key)
+        self._channel = (grpc.aio.insecure_channel(server, options) if tls is None else
+                         grpc.aio.secure_channel(server, tls, options))
         self._stub = generation_pb2_grpc.GenerationServiceStub(self._channel)
         self._call_options = {"timeout": timeout, "metadata": messages.call_metadata(key)}
 

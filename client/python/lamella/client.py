@@ -16,14 +16,16 @@ class Client:
     """One connection to a server. Close it, or use it in a `with` block.
 
     timeout: seconds for each call; None waits for ever. key: of a credential. ca: PEM file with the authority that
-    signed the server's certificate; without it there is no TLS. Calls that found no server are tried three times.
+    signed the server's certificate (default: the system's); cert, cert_key: PEM files with what the client shows; without
+    any of them there is no TLS. Calls that found no server are tried three times.
     """
 
     def __init__(self, server: str = "127.0.0.1:50051", timeout: Optional[float] = None, *, key: Optional[str] = None,
-                 ca: Optional[str] = None):
+                 ca: Optional[str] = None, cert: Optional[str] = None, cert_key: Optional[str] = None):
         options = messages.CHANNEL_OPTIONS
-        self._channel = (grpc.insecure_channel(server, options) if ca is None else
-                         grpc.secure_channel(server, messages.tls_credentials(ca), options))
+        tls = messages.tls_credentials(ca, cert, cert_key)
+        self._channel = (grpc.insecure_channel(server, options) if tls is None else
+                         grpc.secure_channel(server, tls, options))
         self._stub = generation_pb2_grpc.GenerationServiceStub(self._channel)
         self._call_options = {"timeout": timeout, "metadata": messages.call_metadata(key)}
 

@@ -19,10 +19,20 @@ CHANNEL_OPTIONS: List[Tuple[str, object]] = [("grpc.max_receive_message_length",
                                              ("grpc.service_config", json.dumps(_SERVICE_CONFIG))]
 
 
-def tls_credentials(ca: str) -> grpc.ChannelCredentials:
-    """Of a server whose certificate an authority in the PEM file `ca` signed."""
-    with open(ca, "rb") as file:
-        return grpc.ssl_channel_credentials(file.read())
+def tls_credentials(ca: Optional[str], cert: Optional[str], cert_key: Optional[str]
+                    ) -> Optional[grpc.ChannelCredentials]:
+    """None without files. ca: PEM file of who may vouch for the server (default: the system's authorities); cert and
+    cert_key: PEM files of what the client shows."""
+    if ca is None and cert is None and cert_key is None:
+        return None
+    if (cert is None) != (cert_key is None):
+        raise TypeError("cert and cert_key go together")
+    return grpc.ssl_channel_credentials(*(None if path is None else _read(path) for path in (ca, cert_key, cert)))
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def call_metadata(key: Optional[str]) -> Optional[Sequence[Tuple[str, str]]]:
