@@ -40,6 +40,7 @@ int Main(int argc, char** argv) {
   AddStore(registry);
   AddKeys(registry);
   AddTop(registry);
+  AddDoctor(registry);
   AddCapacity(registry);
   AddCompletion(registry);
   try {

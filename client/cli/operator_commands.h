@@ -6,6 +6,7 @@
 namespace lamella::cli {
 
 void AddTop(const Registry& registry);
+void AddDoctor(const Registry& registry);
 void AddCapacity(const Registry& registry);
 void AddCompletion(const Registry& registry);
 

@@ -1,4 +1,4 @@
-// `lamella top|capacity|completion`: what an operator looks with, against a real server.
+// `lamella top|doctor|capacity|completion`: what an operator looks with, against a real server.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -129,6 +129,46 @@ TEST_F(OperatorCliTest, TopShowsTheLoadOnce) {
   EXPECT_THAT(text.output, HasSubstr("serving"));
   EXPECT_THAT(text.output, HasSubstr("default"));
   EXPECT_EQ(Lamella({"top", "--metrics", "127.0.0.1:1", "--once"}).status, 3);
+}
+
+TEST_F(OperatorCliTest, DoctorFindsAHealthyServerHealthy) {
+  StartServer();
+  const Ran ran = Lamella({"doctor", "--metrics", server_->metrics_address(), "--model", model_,
+                           "--adapters-store", dir_.path() + "/store", "--output=json"});
+  EXPECT_EQ(ran.status, 0) << ran.output;
+  std::set<std::string> checks;
+  for (const json& finding : ran.lines()) {
+    checks.insert(finding["check"]);
+    if (finding["check"] == "store") continue;  // the disk of this machine may be nearly full
+    EXPECT_EQ(finding["verdict"], "ok") << finding;
+  }
+  EXPECT_EQ(checks, (std::set<std::string>{"data listener", "admin listener", "model",
+                                           "credentials", "metrics", "model file", "store"}));
+}
+
+TEST_F(OperatorCliTest, DoctorSaysWhatIsWrong) {
+  const std::string broken = dir_.Write("broken.gguf", "GGUF");
+  const std::string pickled = dir_.path() + "/adapters";
+  ASSERT_EQ(Run({"/bin/mkdir", "-p", pickled + "/a"}).status, 0);
+  std::ofstream(pickled + "/a/adapter_model.bin") << "x";
+  const Ran ran = Run({LAMELLA_CLI_BINARY, "--server", "127.0.0.1:1", "--admin", "127.0.0.1:1",
+                       "doctor", "--metrics", "127.0.0.1:1", "--model", broken, "--adapters-dir",
+                       pickled, "--adapters-store", dir_.path() + "/none"});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.output, HasSubstr("FAILED   data listener"));
+  EXPECT_THAT(ran.output, HasSubstr("FAILED   model file"));
+  EXPECT_THAT(ran.output, HasSubstr("lamella.convert"));
+  EXPECT_THAT(ran.output, HasSubstr("FAILED   store"));
+}
+
+TEST_F(OperatorCliTest, DoctorNamesAWrongKey) {
+  const std::string credentials = dir_.Write("credentials.json", R"({"credentials":[]})");
+  const std::string key = dir_.Write("key", "wrong");
+  StartServer({"--credentials=" + credentials});
+  const Ran ran = Lamella({"--token-file", key, "doctor", "--metrics", server_->metrics_address()});
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.output, HasSubstr("FAILED   credentials"));
+  EXPECT_THAT(ran.output, HasSubstr("UNAUTHENTICATED"));
 }
 
 // What bash offers for these words, the last of which is being written.
