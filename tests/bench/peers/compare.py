@@ -62,7 +62,7 @@ def measure_peft(dtype, options):
 def peers(options):
     """name: (why it cannot run or None, its measurement)."""
     # Without bf16 instructions torch computes bf16 slower than float32.
-    fast_bf16 = "AVX512_BF16" in report.machine()
+    fast_bf16 = any(isa in report.machine() for isa in ("AVX512_BF16", "AMX"))
     of_torch = "bf16" if fast_bf16 else "float32"
     result = {server.name: (server.missing(), lambda server=server: measure_server(server, options))
               for server in (servers.Lamella(), servers.Vllm(of_torch), servers.LlamaServer())}
