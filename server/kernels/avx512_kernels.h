@@ -19,12 +19,17 @@ void PackRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile
 template <typename T>
 void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end);
 
-// Serving dtype bfloat16; float weights and factors are packed as AVX2's.
+// Serving dtype bfloat16; float weights and B are packed as AVX2's.
 size_t PackedLinearBytes(int64_t n, int64_t k);
 void PackLinear(const float* w, int64_t row_begin, int64_t rows, int64_t n, int64_t k,
                 void* packed);
 void UnpackRow(const void* packed, int64_t n, int64_t k, int64_t row, float* out);
 void PackLoraB(const float* b, int64_t n, int64_t rank, float scale, void* packed);
+
+template <typename T>
+void PackLoraA(const float* a, int64_t rank, int64_t k, void* packed);
+template <typename T>
+void LoraShrink(const ShrinkArgs& args, int32_t rank_begin, int32_t rank_end);
 
 // On a quantized base, for processors with AVX512_VNNI; weights are packed as everywhere.
 template <typename Q>

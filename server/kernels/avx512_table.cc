@@ -1,5 +1,5 @@
-// The AVX512 tables: the AVX2 ones with linear layers of their own; on a quantized base only if the
-// processor has AVX512_VNNI. This file is compiled for the baseline: it only names functions.
+// The AVX512 tables: the AVX2 ones with linear layers and low-rank factors of their own; linear layers on a
+// quantized base only if the processor has AVX512_VNNI. This file is compiled for the baseline: it only names functions.
 #include "server/kernels/avx512_kernels.h"
 #include "server/kernels/bf16.h"
 #include "server/kernels/isa_tables.h"
@@ -7,9 +7,17 @@
 namespace lamella::kernels {
 namespace {
 
-// Factors of bfloat16 lie in the order of columns; those of float are AVX2's.
-void SetFactors(KernelTable* /*table*/, float /*tag*/) {}
-void SetFactors(KernelTable* table, BF16 /*tag*/) { table->pack_lora_b = avx512::PackLoraB; }
+// B of bfloat16 lies in the order of columns; that of float is AVX2's.
+void SetB(KernelTable* /*table*/, float /*tag*/) {}
+void SetB(KernelTable* table, BF16 /*tag*/) { table->pack_lora_b = avx512::PackLoraB; }
+
+template <typename T>
+KernelTable WithFactors(KernelTable table) {
+  table.isa = Isa::kAvx512;
+  table.pack_lora_a = avx512::PackLoraA<T>;
+  table.lora_shrink = avx512::LoraShrink<T>;
+  return table;
+}
 
 template <typename T>
 void SetLinear(KernelTable* table) {
@@ -17,7 +25,7 @@ void SetLinear(KernelTable* table) {
   table->packed_rows_bytes = avx512::PackedRowsBytes;
   table->pack_rows = avx512::PackRows;
   table->linear = avx512::Linear<T>;
-  SetFactors(table, T());
+  SetB(table, T());
 }
 
 template <typename Q, typename T>
@@ -26,16 +34,15 @@ void SetQuantizedLinear(KernelTable* table) {
   table->packed_rows_bytes = avx512::QuantizedRowsBytes<Q>;
   table->pack_rows = avx512::PackQuantizedRows<Q>;
   table->linear = avx512::QuantizedLinear<Q, T>;
-  SetFactors(table, T());
+  SetB(table, T());
 }
 
 TableSet MakeTables() {
   TableSet tables;
   for (const Quantization each : {Quantization::kNone, Quantization::kInt8, Quantization::kInt4}) {
     const auto index = static_cast<size_t>(each);
-    tables.f32[index] = Avx2Table(WeightType::kF32, each);
-    tables.bf16[index] = Avx2Table(WeightType::kBF16, each);
-    tables.f32[index].isa = tables.bf16[index].isa = Isa::kAvx512;
+    tables.f32[index] = WithFactors<float>(Avx2Table(WeightType::kF32, each));
+    tables.bf16[index] = WithFactors<BF16>(Avx2Table(WeightType::kBF16, each));
   }
   constexpr auto kPlain = static_cast<size_t>(Quantization::kNone);
   SetLinear<float>(&tables.f32[kPlain]);
