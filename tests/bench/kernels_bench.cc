@@ -58,7 +58,7 @@ class KernelsBench {
   absl::StatusOr<KernelsBenchReport> Run() {
     RETURN_IF_ERROR(MakeMatrices());
     RETURN_IF_ERROR(MakeInputs());
-    MakeAdapters();
+    RETURN_IF_ERROR(MakeAdapters());
     RETURN_IF_ERROR(MakeCache());
     ListCells();
     for (int32_t round = 0; round < options_.rounds; ++round) {
@@ -105,19 +105,26 @@ class KernelsBench {
     return absl::OkStatus();
   }
 
-  // As many for each matrix as its rows can have: nobody's adapter is in a cache by accident.
-  void MakeAdapters() {
-    if (options_.adapters.empty()) return;
+  // As many for each matrix as its rows can have: nobody's adapter is in a cache by accident. In huge
+  // pages, as a server's are.
+  absl::Status MakeAdapters() {
+    constexpr size_t kPadding = 64;  // between arrays, at most
+    if (options_.adapters.empty()) return absl::OkStatus();
     const int32_t most = *std::max_element(options_.adapters.begin(), options_.adapters.end());
     const size_t a_bytes = table_.lora_a_bytes(options_.rank, options_.k);
     const size_t b_bytes = table_.lora_b_bytes(options_.n, options_.rank);
     const std::vector<float> a = RandomFloats(options_.rank * options_.k);
     const std::vector<float> b = RandomFloats(options_.n * options_.rank);
-    for (size_t i = 0; i < matrices_.size() * static_cast<size_t>(most); ++i) {
-      adapters_.push_back({std::vector<std::byte>(a_bytes), std::vector<std::byte>(b_bytes)});
-      table_.pack_lora_a(a.data(), options_.rank, options_.k, adapters_.back().a.data());
-      table_.pack_lora_b(b.data(), options_.n, options_.rank, 1, adapters_.back().b.data());
+    const size_t count = matrices_.size() * static_cast<size_t>(most);
+    ASSIGN_OR_RETURN(
+        factors_,
+        TensorArena::Reserve(static_cast<int64_t>(count * (a_bytes + b_bytes + 2 * kPadding))));
+    for (size_t i = 0; i < count; ++i) {
+      adapters_.push_back({factors_.TakeBytes(a_bytes), factors_.TakeBytes(b_bytes)});
+      table_.pack_lora_a(a.data(), options_.rank, options_.k, adapters_.back().a);
+      table_.pack_lora_b(b.data(), options_.n, options_.rank, 1, adapters_.back().b);
     }
+    return absl::OkStatus();
   }
 
   absl::Status MakeCache() {
@@ -241,7 +248,7 @@ class KernelsBench {
       term.row_begin = rows * i / adapters;
       term.row_end = rows * (i + 1) / adapters;
       term.rank = options_.rank;
-      term.b = adapters_[static_cast<size_t>(first + i)].b.data();
+      term.b = adapters_[static_cast<size_t>(first + i)].b;
       term.v = v_.data();
       term.ldv = options_.rank;
       terms_.push_back(term);
@@ -255,7 +262,7 @@ class KernelsBench {
         args.ldx = options_.k;
         args.row_begin = term.row_begin;
         args.row_end = term.row_end;
-        args.a = adapters_[static_cast<size_t>(first + task / parts)].a.data();
+        args.a = adapters_[static_cast<size_t>(first + task / parts)].a;
         args.rank = options_.rank;
         args.k = options_.k;
         args.v = v_.data();
@@ -296,8 +303,8 @@ class KernelsBench {
   }
 
   struct Adapter {
-    std::vector<std::byte> a;
-    std::vector<std::byte> b;
+    void* a;
+    void* b;
   };
 
   const kernels::KernelTable& table_;
@@ -309,6 +316,7 @@ class KernelsBench {
   TensorArena weights_;
   std::vector<void*> matrices_;
   double matrix_bytes_ = 0;
+  TensorArena factors_;
   std::vector<Adapter> adapters_;
   TensorArena rows_;
   float* x_ = nullptr;        // float [rows][k]
