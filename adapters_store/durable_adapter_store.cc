@@ -191,6 +191,16 @@ absl::StatusOr<std::vector<VersionInfo>> DurableAdapterStore::ListVersions(std::
   return page;
 }
 
+StoreUsage DurableAdapterStore::UsageOfAll() const {
+  MutexLock lock(&impl_->state_mutex);
+  StoreUsage usage;
+  for (const auto& [tenant, state] : impl_->tenants) {
+    usage.weights_bytes += state.weights_bytes;
+    usage.versions += state.versions;
+  }
+  return usage;
+}
+
 std::vector<std::string> DurableAdapterStore::Tenants() const {
   std::vector<std::string> names;
   MutexLock lock(&impl_->state_mutex);

@@ -83,6 +83,12 @@ struct UploadHeader {
   bool validate_only = false;  // everything but the commit
 };
 
+// What the store keeps.
+struct StoreUsage {
+  uint64_t weights_bytes = 0;
+  int64_t versions = 0;
+};
+
 struct UploadResult {
   VersionInfo version;
   std::string etag;          // of the adapter, after the commit
@@ -182,6 +188,7 @@ class DurableAdapterStore final : public AdapterStore {
                                                         std::string_view name,
                                                         std::string_view after, size_t limit) const;
   std::vector<std::string> Tenants() const;
+  StoreUsage UsageOfAll() const;
   // Of all tenants: what the server loads before it is ready.
   std::vector<VersionInfo> PinnedVersions() const;
   // Of all tenants: READY ones that do not fit the base that is served.

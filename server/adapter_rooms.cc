@@ -161,6 +161,7 @@ void AdapterRooms::JoinStore() {
         return durable_->Quarantine(ref.tenant, ref.name, ref.version, reason,
                                     {.name = kEngineActor, .request_id = ""});
       });
+  PublishStoreMetrics();
   LoadPinned();
   upkeep_ = std::make_unique<StoreUpkeep>(durable_, kUpkeepInterval);
 }
@@ -177,6 +178,13 @@ void AdapterRooms::OnStoreChange(const StoreChange& change) {
     }
   }
   watch_.Publish(change);
+  PublishStoreMetrics();
+}
+
+void AdapterRooms::PublishStoreMetrics() const {
+  const StoreUsage all = durable_->UsageOfAll();
+  deps_.metrics->stored_versions.Set(static_cast<double>(all.versions));
+  deps_.metrics->stored_bytes.Set(static_cast<double>(all.weights_bytes));
 }
 
 void AdapterRooms::LoadPinned() {

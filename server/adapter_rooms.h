@@ -83,6 +83,7 @@ class AdapterRooms {
   absl::Status BuildManager(const AdapterOptions& options);
   void JoinStore();
   void OnStoreChange(const StoreChange& change);
+  void PublishStoreMetrics() const;
   void LoadPinned();
   void LogRefused() const;
   std::vector<std::string> Tenants() const;

@@ -179,6 +179,19 @@ TEST_F(DurableAdapterStoreTest, AChangeOfBaseListsWhatNoLongerFitsAndLosesNothin
   EXPECT_TRUE(IsOk(Resolve("tone")));
 }
 
+TEST_F(DurableAdapterStoreTest, UsageIsWhatAllTenantsStore) {
+  OpenStore();
+  EXPECT_EQ(store_->UsageOfAll().versions, 0);
+  Put(0.5F, "tone", "acme");
+  Put(0.25F, "tone", "other");
+  const uint64_t bytes = SmallAdapter().weights.Bytes().size();
+  EXPECT_EQ(store_->UsageOfAll().versions, 2);
+  EXPECT_EQ(store_->UsageOfAll().weights_bytes, 2 * bytes);
+  OpenStore();
+  EXPECT_EQ(store_->UsageOfAll().versions, 2);
+  EXPECT_EQ(store_->UsageOfAll().weights_bytes, 2 * bytes);
+}
+
 TEST_F(DurableAdapterStoreTest, QuotasRefuseBeforeAByteIsSent) {
   options_.max_tenant_versions = 1;
   options_.max_bytes = 3 * SmallAdapter().weights.Bytes().size();
