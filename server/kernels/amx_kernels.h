@@ -1,5 +1,5 @@
 // What the AMX files define for their tables: see KernelTable for the contracts. Without quantization
-// the serving dtype is bfloat16, and activations are rounded to one bfloat16 (avx512bf16_kernels.h says what that costs). Internal
+// the serving dtype is bfloat16, and activations are split into the sum of two bfloat16. Internal
 // to the room.
 #pragma once
 

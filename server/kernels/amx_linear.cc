@@ -19,18 +19,19 @@ struct Registers : Tiles {
   }
 
   template <int R, int C>
-  LAMELLA_KERNEL_INLINE void Step(const BF16* const (&x)[R], const BF16* const (&w)[C]) {
-    _tile_loadd(4, x[0], kTileRowBytes);
+  LAMELLA_KERNEL_INLINE void Step(const BF16* const (&x)[R], const int64_t* part,
+                                  const BF16* const (&w)[C]) {
     _tile_loadd(6, w[0], kTileRowBytes);
-    _tile_dpbf16ps(0, 4, 6);
-    if constexpr (C == 2) {
-      _tile_loadd(7, w[1], kTileRowBytes);
-      _tile_dpbf16ps(1, 4, 7);
-    }
-    if constexpr (R == 2) {
-      _tile_loadd(5, x[1], kTileRowBytes);
-      _tile_dpbf16ps(2, 5, 6);
-      if constexpr (C == 2) _tile_dpbf16ps(3, 5, 7);
+    if constexpr (C == 2) _tile_loadd(7, w[1], kTileRowBytes);
+    for (int i = 0; i < kMatrixParts; ++i) {
+      _tile_loadd(4, x[0] + i * part[0], kTileRowBytes);
+      _tile_dpbf16ps(0, 4, 6);
+      if constexpr (C == 2) _tile_dpbf16ps(1, 4, 7);
+      if constexpr (R == 2) {
+        _tile_loadd(5, x[1] + i * part[1], kTileRowBytes);
+        _tile_dpbf16ps(2, 5, 6);
+        if constexpr (C == 2) _tile_dpbf16ps(3, 5, 7);
+      }
     }
   }
 
@@ -43,12 +44,18 @@ struct Registers : Tiles {
     if constexpr (r == 1 && c == 1) _tile_stored(3, out, bytes);
   }
 
-  // The first `count` of x, at most 32, to bfloat16, and zeros.
-  LAMELLA_KERNEL_INLINE void Round(const float* x, int64_t count, BF16* out) {
-    const auto mask = static_cast<uint32_t>((uint64_t{1} << count) - 1);
-    const __m512 low = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), x);
-    const __m512 high = _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16), x + 16);
-    _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+  // 16 of x: rounded, and what is left.
+  LAMELLA_KERNEL_INLINE void SplitHalf(__m512 x, BF16* high, BF16* low) {
+    const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(x);
+    const __m512 value = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(rounded), 16));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(high), rounded);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(low),
+                        (__m256i)_mm512_cvtneps_pbh(_mm512_sub_ps(x, value)));
+  }
+
+  LAMELLA_KERNEL_INLINE void Split(const float* x, int64_t count, BF16* high, BF16* low) {
+    SplitHalf(_mm512_maskz_loadu_ps(avx512::FirstLanes(count), x), high, low);
+    SplitHalf(_mm512_maskz_loadu_ps(avx512::FirstLanes(count - 16), x + 16), high + 16, low + 16);
   }
 };
 

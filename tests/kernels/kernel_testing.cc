@@ -43,10 +43,10 @@ float ActivationError(const TableId& id) {
   if (id.table->quantization != Quantization::kNone) {
     return id.table->isa == Isa::kReference ? 0 : 0x1p-16f;
   }
-  if (id.name == "twin_of_one_part" || id.name == "twin_of_matrix_tiles") return 0x1p-9f;
-  if (id.name == "twin_of_two_parts") return 0x1p-17f;
+  if (id.name == "twin_of_one_part") return 0x1p-9f;
+  if (id.name == "twin_of_two_parts" || id.name == "twin_of_matrix_tiles") return 0x1p-17f;
   if (id.table->weight_type == WeightType::kF32) return 0;
-  if (id.table->isa == Isa::kAmx) return 0x1p-9f;
+  if (id.table->isa == Isa::kAmx) return 0x1p-17f;
   if (id.table->isa != Isa::kAvx512Bf16) return 0;
   return avx512bf16::kActivationParts == 1 ? 0x1p-9f : 0x1p-17f;
 }

@@ -102,13 +102,16 @@ struct PortableTiles {
   }
 
   template <int R, int C>
-  static void Step(const BF16* const (&x)[R], const BF16* const (&w)[C]) {
+  static void Step(const BF16* const (&x)[R], const int64_t* part, const BF16* const (&w)[C]) {
     for (int r = 0; r < R; ++r) {
       for (int c = 0; c < C; ++c) {
         for (int64_t row = 0; row < rows[r]; ++row) {
           for (int column = 0; column < kColumnTile; ++column) {
             float& sum = sums[r][c][row][column];
-            sum = FlushDenormal(sum + Multiply(x[r] + row * kMatrixDepth, w[c] + 2 * column));
+            for (int i = 0; i < kMatrixParts; ++i) {
+              const BF16* at = x[r] + i * part[r] + row * kMatrixDepth;
+              sum = FlushDenormal(sum + Multiply(at, w[c] + 2 * column));
+            }
           }
         }
       }
@@ -167,8 +170,12 @@ struct PortableTiles {
     return largest / kMost;
   }
 
-  static void Round(const float* x, int64_t count, BF16* out) {
-    for (int64_t i = 0; i < kMatrixDepth; ++i) out[i] = RoundToBF16(i < count ? x[i] : 0.0f);
+  static void Split(const float* x, int64_t count, BF16* high, BF16* low) {
+    for (int64_t i = 0; i < kMatrixDepth; ++i) {
+      const float value = i < count ? x[i] : 0.0f;
+      high[i] = RoundToBF16(value);
+      low[i] = RoundToBF16(value - ToFloat(high[i]));
+    }
   }
 
  private:
