@@ -1,6 +1,7 @@
 // Linear layers on AMX: matrix_linear.h over the real tile registers.
 #include "server/kernels/amx_kernels.h"
 #include "server/kernels/amx_tiles.h"
+#include "server/kernels/linear_functions.h"
 #include "server/kernels/matrix_linear.h"
 
 namespace lamella::kernels::amx {
@@ -59,27 +60,10 @@ struct Registers : Tiles {
   }
 };
 
-using Kernels = MatrixLinear<Registers>;
-
 }  // namespace
-size_t PackedLinearBytes(int64_t n, int64_t k) { return Kernels::PackedLinearBytes(n, k); }
-void PackLinear(const float* w, int64_t row_begin, int64_t rows, int64_t n, int64_t k,
-                void* packed) {
-  Kernels::PackLinear(w, row_begin, rows, n, k, packed);
-}
-void UnpackRow(const void* packed, int64_t n, int64_t k, int64_t row, float* out) {
-  Kernels::UnpackRow(packed, n, k, row, out);
-}
-size_t PackedRowsBytes(int64_t rows, int64_t k) { return Kernels::PackedRowsBytes(rows, k); }
-void PackRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
-              int64_t tile_end, void* packed) {
-  Kernels::PackRows(x, ldx, rows, k, tile_begin, tile_end, packed);
-}
-void PackLoraB(const float* b, int64_t n, int64_t rank, float scale, void* packed) {
-  Kernels::PackLoraB(b, n, rank, scale, packed);
-}
-void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
-  Kernels::Linear(args, tile_begin, tile_end);
+
+void SetLinear(KernelTable* table) {
+  SetLinearFunctions<MatrixLinear<Registers>>(kMatrixRows, table);
 }
 
 }  // namespace lamella::kernels::amx

@@ -1,12 +1,12 @@
 // Linear layers on an int8 base on AMX: matrix_quantized.h over the real tile registers.
 #include "server/kernels/amx_kernels.h"
 #include "server/kernels/amx_tiles.h"
+#include "server/kernels/linear_functions.h"
 #include "server/kernels/matrix_quantized.h"
+#include "server/kernels/quantized_rows.h"
 
 namespace lamella::kernels::amx {
 namespace {
-
-constexpr float kMostActivation = 32767;
 
 struct Registers : Tiles {
   template <int R>
@@ -61,30 +61,14 @@ struct Registers : Tiles {
   }
 };
 
-template <typename T>
-using Kernels = MatrixQuantized<Registers, T>;
-
 }  // namespace
 
-size_t Int8LinearBytes(int64_t n, int64_t k) { return Kernels<BF16>::PackedLinearBytes(n, k); }
-void PackInt8Linear(const float* w, int64_t row_begin, int64_t rows, int64_t n, int64_t k,
-                    void* packed) {
-  Kernels<BF16>::PackLinear(w, row_begin, rows, n, k, packed);
-}
-void UnpackInt8Row(const void* packed, int64_t n, int64_t k, int64_t row, float* out) {
-  Kernels<BF16>::UnpackRow(packed, n, k, row, out);
-}
-size_t Int8RowsBytes(int64_t rows, int64_t k) { return Kernels<BF16>::PackedRowsBytes(rows, k); }
-void PackInt8Rows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
-                  int64_t tile_end, void* packed) {
-  Kernels<BF16>::PackRows(x, ldx, rows, k, tile_begin, tile_end, packed);
-}
 template <typename T>
-void Int8Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
-  Kernels<T>::Linear(args, tile_begin, tile_end);
+void SetInt8Linear(KernelTable* table) {
+  SetLinearFunctions<MatrixQuantized<Registers, T>>(kMatrixRows, table);
 }
 
-template void Int8Linear<float>(const LinearArgs&, int64_t, int64_t);
-template void Int8Linear<BF16>(const LinearArgs&, int64_t, int64_t);
+template void SetInt8Linear<float>(KernelTable*);
+template void SetInt8Linear<BF16>(KernelTable*);
 
 }  // namespace lamella::kernels::amx

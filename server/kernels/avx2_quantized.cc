@@ -1,18 +1,13 @@
 // Linear layers on a quantized base on AVX2. Activations are rounded to 16 bits with one scale per
 // row; a group's products are summed exactly in 32-bit integers, and the groups' sums in float, k
 // ascending.
-//
-// Packed rows: float [rows] scales, then per row tile uint32 [pairs of k][rows of the tile], two
-// 16-bit values each; k is padded with zeros to whole groups. At most 64 products of 127 x 32767 in
-// a group stay far below 2^31.
 #include "server/kernels/avx2_driver.h"
-#include "server/kernels/quantized.h"
+#include "server/kernels/quantized_rows.h"
 
 namespace lamella::kernels::avx2 {
 namespace {
 
 constexpr int kUnroll = 8;  // pairs of k in one turn of the loop
-constexpr float kMostActivation = 32767;
 
 struct Pairs16 {
   __m256i lo;  // two 16-bit values of each of features 0-7
@@ -201,22 +196,13 @@ LAMELLA_KERNEL_INLINE float PackRow(const float* x, int64_t k, int64_t padded, i
 
 template <typename Q>
 size_t QuantizedRowsBytes(int64_t rows, int64_t k) {
-  return static_cast<size_t>(rows * (1 + GroupsOf<Q>(k) * kGroupPairs<Q>)) * sizeof(uint32_t);
+  return QuantizedRowBytesOf<Q>(rows, k);
 }
 
 template <typename Q>
 void PackQuantizedRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
                        int64_t tile_end, void* packed) {
-  const int64_t pairs = GroupsOf<Q>(k) * kGroupPairs<Q>;
-  for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
-    const RowTile part = SplitRows(rows, kMaxRows, tile);
-    uint32_t* out = static_cast<uint32_t*>(packed) + rows + part.begin * pairs;
-    for (int64_t r = 0; r < part.count; ++r) {
-      const int64_t row = part.begin + r;
-      static_cast<float*>(packed)[row] =
-          PackRow(x + row * ldx, k, GroupsOf<Q>(k) * Q::kGroup, part.count, out + r);
-    }
-  }
+  PackQuantizedTiles<Q>(x, ldx, rows, k, kMaxRows, tile_begin, tile_end, packed, PackRow);
 }
 
 template <typename Q, typename T>

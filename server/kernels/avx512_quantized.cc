@@ -1,15 +1,10 @@
 // Linear layers on a quantized base on AVX512_VNNI: as on AVX2, to the bit, but a product of two
 // pairs and its sum are one instruction.
-//
-// Packed rows: float [rows] scales, then per row tile uint32 [pairs of k][rows of the tile], two
-// 16-bit values each; k is padded with zeros to whole groups.
 #include "server/kernels/avx512_driver.h"
-#include "server/kernels/quantized.h"
+#include "server/kernels/quantized_rows.h"
 
 namespace lamella::kernels::avx512 {
 namespace {
-
-constexpr float kMostActivation = 32767;
 
 // Two 16-bit values of each of 16 features.
 LAMELLA_KERNEL_INLINE __m512i LoadPair(Int8Groups /*tag*/, const uint8_t* p) {
@@ -128,22 +123,13 @@ LAMELLA_KERNEL_INLINE float PackRow(const float* x, int64_t k, int64_t padded, i
 
 template <typename Q>
 size_t QuantizedRowsBytes(int64_t rows, int64_t k) {
-  return static_cast<size_t>(rows * (1 + GroupsOf<Q>(k) * kGroupPairs<Q>)) * sizeof(uint32_t);
+  return QuantizedRowBytesOf<Q>(rows, k);
 }
 
 template <typename Q>
 void PackQuantizedRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
                        int64_t tile_end, void* packed) {
-  const int64_t pairs = GroupsOf<Q>(k) * kGroupPairs<Q>;
-  for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
-    const RowTile part = SplitRows(rows, kQuantizedRowTile, tile);
-    uint32_t* out = static_cast<uint32_t*>(packed) + rows + part.begin * pairs;
-    for (int64_t r = 0; r < part.count; ++r) {
-      const int64_t row = part.begin + r;
-      static_cast<float*>(packed)[row] =
-          PackRow(x + row * ldx, k, GroupsOf<Q>(k) * Q::kGroup, part.count, out + r);
-    }
-  }
+  PackQuantizedTiles<Q>(x, ldx, rows, k, kQuantizedRowTile, tile_begin, tile_end, packed, PackRow);
 }
 
 template <typename Q, typename T>

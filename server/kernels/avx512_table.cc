@@ -1,5 +1,6 @@
-// The AVX512 tables: the AVX2 ones with linear layers and low-rank factors of their own; linear layers on a
-// quantized base only if the processor has AVX512_VNNI. This file is compiled for the baseline: it only names functions.
+// The AVX512 tables: the AVX2 ones with linear layers and low-rank factors of their own; linear
+// layers on a quantized base only if the processor has AVX512_VNNI. This file is compiled for the
+// baseline: it only names functions.
 #include "server/kernels/avx512_kernels.h"
 #include "server/kernels/bf16.h"
 #include "server/kernels/isa_tables.h"

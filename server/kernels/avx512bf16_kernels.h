@@ -1,8 +1,6 @@
-// What the AVX512_BF16 file defines for its table: see KernelTable for the contracts. Serving dtype
-// bfloat16 only. Internal to the room.
+// What the AVX512_BF16 file puts into its table: linear layers of the serving dtype bfloat16. Internal to the room.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 #include "server/kernels/kernel_table.h"
@@ -22,14 +20,7 @@ inline constexpr int32_t kRowTile = 8;
 // 0.5, so one part is enough.
 inline constexpr int kActivationParts = 1;
 
-size_t PackedLinearBytes(int64_t n, int64_t k);
-void PackLinear(const float* w, int64_t row_begin, int64_t rows, int64_t n, int64_t k,
-                void* packed);
-void UnpackRow(const void* packed, int64_t n, int64_t k, int64_t row, float* out);
-size_t PackedRowsBytes(int64_t rows, int64_t k);
-void PackRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
-              int64_t tile_end, void* packed);
-void PackLoraB(const float* b, int64_t n, int64_t rank, float scale, void* packed);
-void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end);
+// Call it only where the processor has the instructions.
+void SetLinear(KernelTable* table);
 
 }  // namespace lamella::kernels::avx512bf16

@@ -4,6 +4,7 @@
 #include "server/kernels/avx512_view.h"
 #include "server/kernels/avx512bf16_kernels.h"
 #include "server/kernels/dot_linear.h"
+#include "server/kernels/linear_functions.h"
 
 namespace lamella::kernels::avx512bf16 {
 namespace {
@@ -21,28 +22,10 @@ struct Native : avx512::View {
   }
 };
 
-using Kernels = DotLinear<Native, kActivationParts>;
-
 }  // namespace
 
-size_t PackedLinearBytes(int64_t n, int64_t k) { return Kernels::PackedLinearBytes(n, k); }
-void PackLinear(const float* w, int64_t row_begin, int64_t rows, int64_t n, int64_t k,
-                void* packed) {
-  Kernels::PackLinear(w, row_begin, rows, n, k, packed);
-}
-void UnpackRow(const void* packed, int64_t n, int64_t k, int64_t row, float* out) {
-  Kernels::UnpackRow(packed, n, k, row, out);
-}
-size_t PackedRowsBytes(int64_t rows, int64_t k) { return Kernels::PackedRowsBytes(rows, k); }
-void PackRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
-              int64_t tile_end, void* packed) {
-  Kernels::PackRows(x, ldx, rows, k, tile_begin, tile_end, packed);
-}
-void PackLoraB(const float* b, int64_t n, int64_t rank, float scale, void* packed) {
-  Kernels::PackLoraB(b, n, rank, scale, packed);
-}
-void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
-  Kernels::Linear(args, tile_begin, tile_end);
+void SetLinear(KernelTable* table) {
+  SetLinearFunctions<DotLinear<Native, kActivationParts>>(kRowTile, table);
 }
 
 }  // namespace lamella::kernels::avx512bf16

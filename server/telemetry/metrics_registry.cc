@@ -34,7 +34,7 @@ const Buckets kRequestBuckets = {0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
                                  2.5,  5,     10,   30,  60,   120, 600};
 const Buckets kTokenBuckets = {1, 4, 16, 64, 256, 1024, 4096, 16384, 65536};
 
-// Tenants whose totals GetTenantUsage can tell; a credentials file names no more.
+// Tenants whose totals are remembered (TotalsOf); a credentials file names no more.
 constexpr size_t kMostTotals = 8192;
 
 class PrometheusByReason final : public CounterByReason::Impl {

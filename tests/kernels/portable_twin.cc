@@ -5,6 +5,7 @@
 
 #include "server/kernels/avx512bf16_kernels.h"
 #include "server/kernels/dot_linear.h"
+#include "server/kernels/linear_functions.h"
 #include "server/kernels/matrix_linear.h"
 #include "server/kernels/matrix_quantized.h"
 
@@ -201,12 +202,7 @@ template <typename Kernels>
 KernelTable MakeTable(Isa isa, int32_t row_tile, Quantization quantization = Quantization::kNone) {
   KernelTable table = *GetKernelTable(Isa::kReference, WeightType::kBF16, quantization);
   table.isa = isa;
-  table.row_tile = row_tile;
-  table.packed_linear_bytes = Kernels::PackedLinearBytes;
-  table.pack_linear = Kernels::PackLinear;
-  table.unpack_row = Kernels::UnpackRow;
-  table.packed_rows_bytes = Kernels::PackedRowsBytes;
-  table.pack_rows = Kernels::PackRows;
+  SetLinearFunctions<Kernels>(row_tile, &table);
   table.pack_lora_b = PairLayout<2>::PackLoraB;
   table.linear = Kernels::Linear;
   return table;

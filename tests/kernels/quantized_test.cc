@@ -115,14 +115,18 @@ TEST_P(QuantizedTest, KnownAnswer) {
 
 // Integers are exact and floats follow one order: every ISA but the reference, which keeps
 // activations, gives the same bits.
-TEST_P(QuantizedTest, EveryIsaGivesTheBitsOfAvx2) {
-  if (table().isa == Isa::kReference) GTEST_SKIP() << "keeps activations";
-  const KernelTable& avx2 = *GetKernelTable(Isa::kAvx2, table().weight_type, table().quantization);
-  for (const int64_t rows : {1, 2, 3, 5, 9, 12, 13, 16, 17, 40}) {
-    for (const int64_t k : {64, 77, 200}) {
-      const testing::LinearProblem problem = {.rows = rows, .n = 150, .k = k, .with_bias = true};
-      ASSERT_TRUE(SameBits(RunLinear(table(), problem), RunLinear(avx2, problem)))
-          << rows << " " << k;
+TEST(QuantizedIsaTest, EveryIsaGivesTheBitsOfAvx2) {
+  if (!IsaAvailable(Isa::kAvx2)) GTEST_SKIP() << "needs AVX2";
+  for (const testing::TableId& id : testing::TablesByQuantized(true)) {
+    if (id.table->isa == Isa::kReference) continue;
+    const KernelTable& avx2 =
+        *GetKernelTable(Isa::kAvx2, id.table->weight_type, id.table->quantization);
+    for (const int64_t rows : {1, 2, 3, 5, 9, 12, 13, 16, 17, 40}) {
+      for (const int64_t k : {64, 77, 200}) {
+        const testing::LinearProblem problem = {.rows = rows, .n = 150, .k = k, .with_bias = true};
+        ASSERT_TRUE(SameBits(RunLinear(*id.table, problem), RunLinear(avx2, problem)))
+            << id.name << " " << rows << " " << k;
+      }
     }
   }
 }
