@@ -30,6 +30,12 @@ absl::Status NoStore(const char* why) {
   return MakeError(absl::StatusCode::kNotFound, reasons::kMissingFile, "store_dir", why);
 }
 
+void AddTo(const TenantState& state, StoreUsage* usage) {
+  usage->weights_bytes += state.weights_bytes;
+  usage->versions += state.versions;
+  usage->adapters += static_cast<int64_t>(state.adapters.size());
+}
+
 }  // namespace
 
 DurableAdapterStore::DurableAdapterStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -191,13 +197,22 @@ absl::StatusOr<std::vector<VersionInfo>> DurableAdapterStore::ListVersions(std::
   return page;
 }
 
+StoreUsage DurableAdapterStore::UsageOf(std::string_view tenant) const {
+  MutexLock lock(&impl_->state_mutex);
+  StoreUsage usage;
+  if (const auto found = impl_->tenants.find(tenant); found != impl_->tenants.end()) {
+    AddTo(found->second, &usage);
+  }
+  const auto uploading = impl_->uploading_bytes.find(std::string(tenant));
+  if (uploading != impl_->uploading_bytes.end()) usage.uploading_bytes = uploading->second;
+  return usage;
+}
+
 StoreUsage DurableAdapterStore::UsageOfAll() const {
   MutexLock lock(&impl_->state_mutex);
   StoreUsage usage;
-  for (const auto& [tenant, state] : impl_->tenants) {
-    usage.weights_bytes += state.weights_bytes;
-    usage.versions += state.versions;
-  }
+  for (const auto& [tenant, state] : impl_->tenants) AddTo(state, &usage);
+  for (const auto& [tenant, bytes] : impl_->uploading_bytes) usage.uploading_bytes += bytes;
   return usage;
 }
 

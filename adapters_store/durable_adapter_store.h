@@ -81,12 +81,17 @@ struct UploadHeader {
   uint64_t config_bytes = 0;
   uint64_t weights_bytes = 0;
   bool validate_only = false;  // everything but the commit
+  // The tenant's own limits on what the store keeps of it; 0: the store's.
+  uint64_t max_tenant_bytes = 0;
+  int64_t max_tenant_versions = 0;
 };
 
 // What the store keeps.
 struct StoreUsage {
   uint64_t weights_bytes = 0;
+  uint64_t uploading_bytes = 0;  // announced by uploads under way
   int64_t versions = 0;
+  int64_t adapters = 0;
 };
 
 struct UploadResult {
@@ -188,6 +193,7 @@ class DurableAdapterStore final : public AdapterStore {
                                                         std::string_view name,
                                                         std::string_view after, size_t limit) const;
   std::vector<std::string> Tenants() const;
+  StoreUsage UsageOf(std::string_view tenant) const;
   StoreUsage UsageOfAll() const;
   // Of all tenants: what the server loads before it is ready.
   std::vector<VersionInfo> PinnedVersions() const;

@@ -69,6 +69,13 @@ absl::Status CheckHeader(const UploadHeader& header, const AdapterLimits& limits
   return CheckSize("weights_bytes", header.weights_bytes, limits.tensors.max_file_bytes);
 }
 
+// Somebody has to delete something first: a guess when to look again.
+constexpr absl::Duration kRetryFull = absl::Minutes(1);
+
+absl::Status Full(const char* reason, const std::string& message) {
+  return MakeRetryableError(absl::StatusCode::kResourceExhausted, reason, message, kRetryFull);
+}
+
 absl::Status WrongOrder(const char* what) { return Invalid(reasons::kWrongUploadOrder, "", what); }
 
 }  // namespace
@@ -106,14 +113,21 @@ absl::StatusOr<std::unique_ptr<UploadReservation>> UploadReservation::Take(
     all += bytes;
     if (tenant == header.tenant) of_tenant += bytes;
   }
-  if (of_tenant > impl->options.max_tenant_bytes || versions >= impl->options.max_tenant_versions) {
-    return MakeError(absl::StatusCode::kResourceExhausted, reasons::kQuotaExceeded, "weights_bytes",
-                     absl::StrCat("a tenant may have ", impl->options.max_tenant_bytes,
-                                  " bytes and ", impl->options.max_tenant_versions, " versions"));
+  const auto smaller = [](auto of_store, auto own) {
+    return own == 0 ? of_store : std::min(of_store, own);
+  };
+  const uint64_t most_bytes = smaller(impl->options.max_tenant_bytes, header.max_tenant_bytes);
+  const int64_t most_versions =
+      smaller(impl->options.max_tenant_versions, header.max_tenant_versions);
+  if (of_tenant > most_bytes || versions >= most_versions) {
+    return Full(reasons::kQuotaExceeded,
+                absl::StrCat("the tenant may have ", most_bytes, " bytes and ", most_versions,
+                             " versions in the store; with this one it would have ", of_tenant,
+                             " and ", versions + 1));
   }
   if (all > impl->options.max_bytes) {
-    return MakeError(absl::StatusCode::kResourceExhausted, reasons::kStoreFull, "weights_bytes",
-                     absl::StrCat("the store takes ", impl->options.max_bytes, " bytes"));
+    return Full(reasons::kStoreFull,
+                absl::StrCat("the store takes ", impl->options.max_bytes, " bytes"));
   }
   impl->uploading_bytes[header.tenant] += header.weights_bytes;
   return std::unique_ptr<UploadReservation>(

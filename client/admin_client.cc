@@ -132,6 +132,13 @@ absl::StatusOr<std::vector<Version>> AdminClient::ListMisfits() {
   return impl_->AllVersions(&Stub::ListMisfits, impl_->Tenant());
 }
 
+absl::StatusOr<TenantUsage> AdminClient::GetTenantUsage() {
+  v1::GetTenantUsageRequest request;
+  request.set_name(impl_->Tenant());
+  ASSIGN_OR_RETURN(const auto response, impl_->Call(&Stub::GetTenantUsage, request));
+  return FromProto(response);
+}
+
 absl::StatusOr<Version> AdminClient::GetVersion(const std::string& adapter,
                                                 const std::string& version) {
   return impl_->OnVersion(&Stub::GetVersion, adapter, version);

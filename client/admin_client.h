@@ -106,6 +106,23 @@ struct WatchEvent {
   std::string resume_token;
 };
 
+// A tenant's usage; 0 in limits: none of its own.
+struct TenantUsage {
+  std::string tenant;
+  // Since `started`.
+  int64_t requests = 0, rejected = 0, prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0,
+          adapter_loads = 0;
+  // At `read`.
+  int64_t in_flight = 0, queued = 0, queued_tokens = 0, resident_bytes = 0, stored_bytes = 0,
+          stored_versions = 0, adapters = 0, uploaded_today_bytes = 0;
+  double weight = 1;
+  int64_t max_in_flight = 0, max_queued_tokens = 0, tokens_per_minute = 0, resident_floor_bytes = 0,
+          resident_ceiling_bytes = 0, max_stored_bytes = 0, max_stored_versions = 0,
+          upload_bytes_per_day = 0;
+  absl::Time started;
+  absl::Time read;  // by the server's clock
+};
+
 class AdminClient {
  public:
   // Does not wait for the server: the first call finds out.
@@ -125,6 +142,7 @@ class AdminClient {
   absl::StatusOr<std::vector<Version>> ListVersions(const std::string& adapter);
   absl::StatusOr<Version> GetVersion(const std::string& adapter, const std::string& version);
   absl::StatusOr<std::vector<Version>> ListMisfits();
+  absl::StatusOr<TenantUsage> GetTenantUsage();
 
   // `etag` "" is not compared.
   absl::StatusOr<Adapter> SetAlias(const std::string& adapter, const Alias& alias,

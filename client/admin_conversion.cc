@@ -86,6 +86,38 @@ Version FromProto(const v1::AdapterVersion& version) {
   return out;
 }
 
+TenantUsage FromProto(const v1::GetTenantUsageResponse& usage) {
+  const v1::TenantCounters& counters = usage.counters();
+  const v1::TenantHoldings& holdings = usage.holdings();
+  const v1::TenantQuotas& quotas = usage.quotas();
+  return {.tenant = LastPart(usage.name()),
+          .requests = counters.requests(),
+          .rejected = counters.rejected(),
+          .prompt_tokens = counters.prompt_tokens(),
+          .cached_tokens = counters.cached_tokens(),
+          .generated_tokens = counters.generated_tokens(),
+          .adapter_loads = counters.adapter_loads(),
+          .in_flight = holdings.in_flight(),
+          .queued = holdings.queued(),
+          .queued_tokens = holdings.queued_tokens(),
+          .resident_bytes = holdings.resident_bytes(),
+          .stored_bytes = holdings.stored_bytes(),
+          .stored_versions = holdings.stored_versions(),
+          .adapters = holdings.adapters(),
+          .uploaded_today_bytes = holdings.uploaded_today_bytes(),
+          .weight = quotas.weight(),
+          .max_in_flight = quotas.max_in_flight(),
+          .max_queued_tokens = quotas.max_queued_tokens(),
+          .tokens_per_minute = quotas.tokens_per_minute(),
+          .resident_floor_bytes = quotas.resident_floor_bytes(),
+          .resident_ceiling_bytes = quotas.resident_ceiling_bytes(),
+          .max_stored_bytes = quotas.stored_bytes(),
+          .max_stored_versions = quotas.stored_versions(),
+          .upload_bytes_per_day = quotas.upload_bytes_per_day(),
+          .started = FromProto(usage.start_time()),
+          .read = FromProto(usage.read_time())};
+}
+
 UploadResult FromProto(const v1::UploadResult& result) {
   return {.version = FromProto(result.version()),
           .etag = result.etag(),

@@ -10,6 +10,7 @@ namespace lamella::client {
 
 Adapter FromProto(const v1::Adapter& adapter);
 Version FromProto(const v1::AdapterVersion& version);
+TenantUsage FromProto(const v1::GetTenantUsageResponse& usage);
 UploadResult FromProto(const v1::UploadResult& result);
 WatchEvent FromProto(const v1::WatchAdaptersResponse& event);
 

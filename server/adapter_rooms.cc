@@ -241,7 +241,7 @@ void AdapterRooms::LogRefused() const {
   }
 }
 
-absl::Status AdapterRooms::Listen(const RpcServerOptions& options) {
+absl::Status AdapterRooms::Listen(const RpcServerOptions& options, LoadOf load_of) {
   if (durable_ == nullptr || options.address.empty()) return absl::OkStatus();
   AdminDeps deps;
   deps.store = durable_;
@@ -251,6 +251,9 @@ absl::Status AdapterRooms::Listen(const RpcServerOptions& options) {
   deps.authenticator = deps_.authenticator;
   deps.metrics = deps_.metrics;
   deps.clock = deps_.clock;
+  deps.start = deps_.clock->Now();
+  deps.load_of = std::move(load_of);
+  deps.upload_quota = &upload_quota_;
   ASSIGN_OR_RETURN(rpc_, RpcServer::Start(options, deps));
   return absl::OkStatus();
 }

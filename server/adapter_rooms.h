@@ -13,7 +13,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -67,8 +69,10 @@ class AdapterRooms {
   // (INVALID_CREDENTIALS) that names the tenant.
   absl::Status LimitTenants(const TenantTable& tenants);
 
+  // What the engine says of a tenant.
+  using LoadOf = std::function<TenantLoad(std::string_view tenant)>;
   // Nothing without a store or without an address. UNAVAILABLE (PORT_IN_USE).
-  absl::Status Listen(const RpcServerOptions& options);
+  absl::Status Listen(const RpcServerOptions& options, LoadOf load_of);
   // Of the admin listener; 0: none.
   int port() const { return rpc_ == nullptr ? 0 : rpc_->port(); }
 
@@ -93,6 +97,7 @@ class AdapterRooms {
   DurableAdapterStore* durable_ = nullptr;  // the same, if it is one
   std::unique_ptr<CrashGuard> crashes_;     // only with it
   WatchHub watch_;
+  UploadQuota upload_quota_;
   std::unique_ptr<AdapterLoader> loader_;
   std::unique_ptr<AdapterManager> manager_;
   std::unique_ptr<AdapterCatalogue> catalogue_;

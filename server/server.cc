@@ -300,7 +300,8 @@ absl::Status Server::Rooms::Listen(const ServerConfig& config, const ModelFacts&
   admin.address = config.listen.admin_address;
   admin.flag = "admin-listen";
   admin.require_client_certificate = config.listen.admin_require_client_cert;
-  RETURN_IF_ERROR(adapters->Listen(admin));
+  RETURN_IF_ERROR(
+      adapters->Listen(admin, [this](std::string_view tenant) { return engine->LoadOf(tenant); }));
   ServiceDeps deps;
   deps.sink = sink.get();
   deps.tokenizer = tokenizer.get();

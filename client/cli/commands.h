@@ -51,6 +51,7 @@ void AddAdapters(const Registry& registry);
 void AddTokenize(const Registry& registry);
 void AddStore(const Registry& registry);
 void AddKeys(const Registry& registry);
+void AddUsage(const Registry& registry);
 
 // What the program exits with after `status`.
 int ExitCodeOf(const absl::Status& status);

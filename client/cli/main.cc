@@ -39,6 +39,7 @@ int Main(int argc, char** argv) {
   AddTokenize(registry);
   AddStore(registry);
   AddKeys(registry);
+  AddUsage(registry);
   AddTop(registry);
   AddDoctor(registry);
   AddCapacity(registry);

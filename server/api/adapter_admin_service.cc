@@ -121,6 +121,11 @@ grpc::ServerUnaryReactor* AdapterAdminServiceImpl::ListVersions(Context* context
   return Here<v1::ListVersionsRequest>(context, *in, out);
 }
 
+grpc::ServerUnaryReactor* AdapterAdminServiceImpl::GetTenantUsage(Context* context, const Bytes* in,
+                                                                  Bytes* out) {
+  return Here<v1::GetTenantUsageRequest>(context, *in, out);
+}
+
 grpc::ServerUnaryReactor* AdapterAdminServiceImpl::ListMisfits(Context* context, const Bytes* in,
                                                                Bytes* out) {
   return OnWorker<v1::ListMisfitsRequest>(context, *in, out);

@@ -21,7 +21,8 @@ using RawReads = v1::AdapterAdminService::WithRawCallbackMethod_GetAdapter<
     v1::AdapterAdminService::WithRawCallbackMethod_ListAdapters<
         v1::AdapterAdminService::WithRawCallbackMethod_GetVersion<
             v1::AdapterAdminService::WithRawCallbackMethod_ListVersions<
-                v1::AdapterAdminService::WithRawCallbackMethod_ListMisfits<Base>>>>>;
+                v1::AdapterAdminService::WithRawCallbackMethod_ListMisfits<
+                    v1::AdapterAdminService::WithRawCallbackMethod_GetTenantUsage<Base>>>>>>;
 template <typename Base>
 using RawChanges = v1::AdapterAdminService::WithRawCallbackMethod_DeleteAdapter<
     v1::AdapterAdminService::WithRawCallbackMethod_DeleteVersion<
@@ -58,6 +59,7 @@ class AdapterAdminServiceImpl final : public AdapterAdminServiceBase {
   Unary* GetVersion(Context* context, const Bytes* in, Bytes* out) override;
   Unary* ListVersions(Context* context, const Bytes* in, Bytes* out) override;
   Unary* ListMisfits(Context* context, const Bytes* in, Bytes* out) override;
+  Unary* GetTenantUsage(Context* context, const Bytes* in, Bytes* out) override;
   Unary* DeleteAdapter(Context* context, const Bytes* in, Bytes* out) override;
   Unary* DeleteVersion(Context* context, const Bytes* in, Bytes* out) override;
   Unary* SetAlias(Context* context, const Bytes* in, Bytes* out) override;

@@ -6,13 +6,6 @@
 namespace lamella {
 namespace {
 
-void SetTimestamp(absl::Time from, google::protobuf::Timestamp* to) {
-  const int64_t seconds = absl::ToUnixSeconds(from);
-  to->set_seconds(seconds);
-  to->set_nanos(
-      static_cast<int32_t>(absl::ToInt64Nanoseconds(from - absl::FromUnixSeconds(seconds))));
-}
-
 v1::VersionState ToProto(VersionState state) {
   switch (state) {
     case VersionState::kReady:
@@ -24,6 +17,13 @@ v1::VersionState ToProto(VersionState state) {
 }
 
 }  // namespace
+
+void SetTimestamp(absl::Time from, google::protobuf::Timestamp* to) {
+  const int64_t seconds = absl::ToUnixSeconds(from);
+  to->set_seconds(seconds);
+  to->set_nanos(
+      static_cast<int32_t>(absl::ToInt64Nanoseconds(from - absl::FromUnixSeconds(seconds))));
+}
 
 v1::Adapter ToProto(const AdapterInfo& info) {
   v1::Adapter out;

@@ -8,6 +8,8 @@
 
 namespace lamella {
 
+void SetTimestamp(absl::Time from, google::protobuf::Timestamp* to);
+
 v1::Adapter ToProto(const AdapterInfo& info);
 
 // With its residency now.

@@ -31,6 +31,9 @@ absl::StatusOr<v1::ListVersionsResponse> Handle(const v1::ListVersionsRequest& r
 absl::StatusOr<v1::ListMisfitsResponse> Handle(const v1::ListMisfitsRequest& request,
                                                const AdminCall& call);
 
+absl::StatusOr<v1::GetTenantUsageResponse> Handle(const v1::GetTenantUsageRequest& request,
+                                                  const AdminCall& call);
+
 absl::StatusOr<v1::DeleteAdapterResponse> Handle(const v1::DeleteAdapterRequest& request,
                                                  const AdminCall& call);
 absl::StatusOr<v1::DeleteVersionResponse> Handle(const v1::DeleteVersionRequest& request,

@@ -16,7 +16,7 @@ constexpr Roles kInference = Role::kInference;
 constexpr Roles kOwner = Roles(Role::kAdapterWriter) | Role::kOperator;
 constexpr Roles kOperator = Role::kOperator;
 
-constexpr std::array<std::pair<std::string_view, Roles>, 31> kDecisions = {{
+constexpr std::array<std::pair<std::string_view, Roles>, 32> kDecisions = {{
     {"lamella.v1.GenerateRequest", kInference},
     {"lamella.v1.TokenizeRequest", kInference},
     {"lamella.v1.DetokenizeRequest", kInference},
@@ -39,6 +39,7 @@ constexpr std::array<std::pair<std::string_view, Roles>, 31> kDecisions = {{
     {"lamella.v1.ReleaseVersionRequest", kOperator},
     {"lamella.v1.WatchAdaptersRequest", kOwner},
     {"lamella.v1.ListMisfitsRequest", kOwner},
+    {"lamella.v1.GetTenantUsageRequest", Roles::All()},
     {"grpc.reflection.v1.ServerReflectionRequest", Roles::All()},
     {"grpc.reflection.v1alpha.ServerReflectionRequest", Roles::All()},
     {"grpc.channelz.v1.GetTopChannelsRequest", kOperator},

@@ -134,9 +134,10 @@ absl::StatusOr<int64_t> ReadBytes(const std::string& where, const JsonValue& ent
 }
 
 absl::StatusOr<TenantLimits> ReadLimits(const std::string& where, const JsonValue& entry) {
-  RETURN_IF_ERROR(CheckKeys(where, entry,
-                            {"weight", "max_in_flight", "max_queued_tokens", "tokens_per_minute",
-                             "resident_floor", "resident_ceiling"}));
+  RETURN_IF_ERROR(CheckKeys(
+      where, entry,
+      {"weight", "max_in_flight", "max_queued_tokens", "tokens_per_minute", "resident_floor",
+       "resident_ceiling", "stored_bytes", "stored_versions", "upload_bytes_per_day"}));
   TenantLimits limits;
   const auto weight = entry.GetDoubleOr("weight", limits.weight);
   if (!weight.ok()) return Bad(where, weight.status());
@@ -153,6 +154,10 @@ absl::StatusOr<TenantLimits> ReadLimits(const std::string& where, const JsonValu
                    ReadCount(where, entry, "tokens_per_minute", INT64_MAX));
   ASSIGN_OR_RETURN(limits.resident_floor_bytes, ReadBytes(where, entry, "resident_floor"));
   ASSIGN_OR_RETURN(limits.resident_ceiling_bytes, ReadBytes(where, entry, "resident_ceiling"));
+  ASSIGN_OR_RETURN(limits.max_stored_bytes, ReadBytes(where, entry, "stored_bytes"));
+  ASSIGN_OR_RETURN(limits.max_stored_versions,
+                   ReadCount(where, entry, "stored_versions", INT64_MAX));
+  ASSIGN_OR_RETURN(limits.upload_bytes_per_day, ReadBytes(where, entry, "upload_bytes_per_day"));
   if (limits.resident_ceiling_bytes != 0 &&
       limits.resident_floor_bytes > limits.resident_ceiling_bytes) {
     return Bad(where + ".resident_floor",

@@ -3,9 +3,11 @@
 #include <google/protobuf/any.pb.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
 #include "common/base/error.h"
 #include "common/base/logging.h"
 #include "common/base/reasons.h"
@@ -23,6 +25,35 @@ void AddDetail(const google::protobuf::Message& message, std::string_view google
   google::protobuf::Any* any = status->add_details();
   any->set_type_url("type.googleapis.com/google.rpc." + std::string(google_rpc_name));
   any->set_value(message.SerializeAsString());
+}
+
+// Which limit a reason is about, and whether it is the tenant's own.
+struct Limit {
+  const char* reason;
+  const char* subject;
+  const char* name;
+};
+constexpr char kTenant[] = "tenants/-";
+constexpr char kServer[] = "server";
+constexpr std::array<Limit, 7> kLimits = {{
+    {reasons::kTenantInFlightLimit, kTenant, "max_in_flight"},
+    {reasons::kTenantQueuedTokens, kTenant, "max_queued_tokens"},
+    {reasons::kTenantTokensPerMinute, kTenant, "tokens_per_minute"},
+    {reasons::kQuotaExceeded, kTenant, "stored_bytes, stored_versions, upload_bytes_per_day"},
+    {reasons::kTokensPerMinute, kServer, "--tokens-per-minute"},
+    {reasons::kQueueFull, kServer, "requests and uploads at one time"},
+    {reasons::kStoreFull, kServer, "bytes of the store"},
+}};
+
+void AddQuotaFailure(const std::string& reason, rpc::v1::Status* status) {
+  for (const Limit& limit : kLimits) {
+    if (reason != limit.reason) continue;
+    rpc::v1::QuotaFailure failure;
+    rpc::v1::QuotaFailure::Violation* violation = failure.add_violations();
+    violation->set_subject(limit.subject);
+    violation->set_description(absl::StrCat(limit.name, ": ", status->message()));
+    AddDetail(failure, "QuotaFailure", status);
+  }
 }
 
 void AddRetryInfo(absl::Duration delay, rpc::v1::Status* status) {
@@ -93,6 +124,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status, std::string_view request_i
     violation->set_description(details.message());
     AddDetail(bad, "BadRequest", &details);
   }
+  AddQuotaFailure(reason, &details);
   if (const auto delay = ErrorRetryAfter(status); delay.has_value()) {
     AddRetryInfo(*delay, &details);
   }

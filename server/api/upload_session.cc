@@ -1,5 +1,6 @@
 #include "server/api/upload_session.h"
 
+#include <algorithm>
 #include <span>
 #include <utility>
 
@@ -18,6 +19,7 @@ namespace lamella {
 namespace {
 
 constexpr int kMaxLabels = 64;
+constexpr uint64_t kMostBytes = uint64_t{1} << 50;
 constexpr size_t kMaxLabelBytes = 256;
 
 absl::Status Invalid(std::string_view reason, const std::string& field,
@@ -119,6 +121,7 @@ absl::Status UploadSession::Begin(const v1::UploadHeader& header) {
   if (!header.request_id().empty()) request_id_ = header.request_id();
   ASSIGN_OR_RETURN(const ResourceName name,
                    ParseAdapterName("header.adapter", header.adapter(), caller_));
+  const TenantLimits limits = deps_.authenticator->LimitsOf(name.tenant);
   UploadHeader native{.tenant = name.tenant,
                       .adapter = name.adapter,
                       .alias = header.alias(),
@@ -128,13 +131,33 @@ absl::Status UploadSession::Begin(const v1::UploadHeader& header) {
                       .allow_other_base = header.allow_other_base(),
                       .config_bytes = header.config_bytes(),
                       .weights_bytes = header.weights_bytes(),
-                      .validate_only = header.validate_only()};
+                      .validate_only = header.validate_only(),
+                      .max_tenant_bytes = static_cast<uint64_t>(limits.max_stored_bytes),
+                      .max_tenant_versions = limits.max_stored_versions};
+  RETURN_IF_ERROR(Charge(name.tenant, header, limits.upload_bytes_per_day));
   ASSIGN_OR_RETURN(
       upload_, deps_.store->BeginUpload(native, {.name = caller_.name, .request_id = request_id_}));
   validate_only_ = header.validate_only();
   config_total_ = header.config_bytes();
   weights_total_ = header.weights_bytes();
   return absl::OkStatus();
+}
+
+absl::Status UploadSession::Charge(const std::string& tenant, const v1::UploadHeader& header,
+                                   int64_t bytes_per_day) {
+  // Beyond any file that the store takes, so that sums cannot overflow.
+  const auto bytes = static_cast<int64_t>(std::min(header.config_bytes(), kMostBytes) +
+                                          std::min(header.weights_bytes(), kMostBytes));
+  const absl::Time now = deps_.clock->Now();
+  RETURN_IF_ERROR(deps_.upload_quota->Charge(tenant, bytes, bytes_per_day, now));
+  charged_ = {.tenant = tenant, .bytes = bytes, .at = now};
+  return absl::OkStatus();
+}
+
+UploadSession::~UploadSession() {
+  const auto came = static_cast<int64_t>(config_bytes_ + weights_bytes_);
+  if (charged_.bytes <= came) return;
+  deps_.upload_quota->GiveBack(charged_.tenant, charged_.bytes - came, charged_.at);
 }
 
 absl::Status UploadSession::AddConfig(const std::string& piece) {

@@ -26,6 +26,10 @@ class UploadSession {
  public:
   // `request_id` names the upload if its header does not.
   UploadSession(const AdminDeps& deps, Caller caller, std::string request_id);
+  // Gives back what was charged and did not come.
+  ~UploadSession();
+  UploadSession(const UploadSession&) = delete;
+  UploadSession& operator=(const UploadSession&) = delete;
 
   // The next message. INVALID_ARGUMENT (WRONG_UPLOAD_ORDER, OUT_OF_RANGE, ...) or what the store
   // answers; ends the session.
@@ -40,6 +44,9 @@ class UploadSession {
 
  private:
   absl::Status Begin(const v1::UploadHeader& header);
+  // The tenant's bytes of a day.
+  absl::Status Charge(const std::string& tenant, const v1::UploadHeader& header,
+                      int64_t bytes_per_day);
   absl::Status AddConfig(const std::string& piece);
   absl::Status AddWeights(const std::string& piece);
   absl::Status Dispatch(const v1::UploadAdapterRequest& message);
@@ -48,6 +55,12 @@ class UploadSession {
   const Caller caller_;
   std::string request_id_;
   std::unique_ptr<Upload> upload_;
+  struct Charged {
+    std::string tenant;
+    int64_t bytes = 0;
+    absl::Time at;
+  };
+  Charged charged_;
   bool begun_ = false;
   bool validate_only_ = false;
   uint64_t config_bytes_ = 0;

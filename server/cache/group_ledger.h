@@ -56,6 +56,11 @@ class GroupLedger {
     ++group->entries;
     return group;
   }
+  // Reserved, resident and draining; 0 for a group that is not known.
+  size_t ChargedBytes(const std::string& name) const {
+    const auto found = groups_.find(name);
+    return found == groups_.end() ? 0 : found->second.charged_bytes;
+  }
   // Only groups that have entries or limits of their own are remembered.
   void Leave(Group* group) {
     if (--group->entries == 0 && !group->has_own_limits) groups_.erase(groups_.find(group->name));

@@ -236,6 +236,12 @@ class PinnedLru {
     return true;
   }
 
+  // What a group is charged at this moment.
+  size_t GroupBytes(const std::string& group) const EXCLUDES(mutex_) {
+    MutexLock lock(&mutex_);
+    return groups_.ChargedBytes(group);
+  }
+
   Stats stats() const EXCLUDES(mutex_) {
     MutexLock lock(&mutex_);
     return {.capacity_bytes = capacity_bytes_,

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -67,6 +68,8 @@ class AdapterResidencyAdmin : public AdapterResidency {
  public:
   // A question: no use is recorded.
   virtual Residency ResidencyOf(const AdapterRef& ref) const = 0;
+  // What a tenant's adapters take in memory, loads under way included. A question.
+  virtual int64_t ResidentBytes(const std::string& tenant) const = 0;
 
   // Keeps `ref` in memory until UnpinByAdmin, or until the version is gone, and starts its load if
   // it is not there: RequestLoad says when that has settled. A load that fails leaves the pin: it

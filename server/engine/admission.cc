@@ -323,6 +323,15 @@ int64_t AdmissionController::queued_tokens() const {
   return queued_tokens_;
 }
 
+TenantLoad AdmissionController::LoadOf(std::string_view tenant) const {
+  MutexLock lock(&mutex_);
+  const TenantQuota* const quota = tenants_.Known(tenant);
+  if (quota == nullptr) return {};
+  return {.in_flight = quota->in_flight,
+          .queued = quota->queued,
+          .queued_tokens = quota->queued_tokens};
+}
+
 int32_t AdmissionController::known_tenants() const {
   MutexLock lock(&mutex_);
   return static_cast<int32_t>(tenants_.size());

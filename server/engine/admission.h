@@ -100,6 +100,7 @@ class AdmissionController {
   int32_t in_flight() const EXCLUDES(mutex_);
   int64_t queued_tokens() const EXCLUDES(mutex_);
   int32_t known_tenants() const EXCLUDES(mutex_);
+  TenantLoad LoadOf(std::string_view tenant) const EXCLUDES(mutex_);
 
  private:
   friend class AdmissionTicket;

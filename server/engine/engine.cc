@@ -191,4 +191,6 @@ int32_t Engine::queued() const { return impl_->admission.queued(); }
 
 int32_t Engine::in_flight() const { return impl_->admission.in_flight(); }
 
+TenantLoad Engine::LoadOf(std::string_view tenant) const { return impl_->admission.LoadOf(tenant); }
+
 }  // namespace lamella

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -78,6 +79,7 @@ class Engine {
   int32_t max_prompt_tokens() const;  // one token of the context is kept for an answer
   int32_t queued() const;             // accepted, not yet in a step
   int32_t in_flight() const;          // accepted, not yet ended
+  TenantLoad LoadOf(std::string_view tenant) const;
 
  private:
   struct Impl;

@@ -41,6 +41,11 @@ TenantQuota* TenantQuotas::Find(std::string_view tenant, const TenantLimits& lim
   return quota;
 }
 
+const TenantQuota* TenantQuotas::Known(std::string_view tenant) const {
+  const auto found = quotas_.find(std::string(tenant));
+  return found == quotas_.end() ? nullptr : &found->second;
+}
+
 void TenantQuotas::ForgetIfIdle(TenantQuota* quota, absl::Time now) {
   if (quota->in_flight == 0 && quota->bucket.full(now)) quotas_.erase(quotas_.find(quota->name));
 }

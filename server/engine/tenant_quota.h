@@ -58,6 +58,8 @@ class TenantQuotas {
  public:
   // Stays in place while something of it is in flight.
   TenantQuota* Find(std::string_view tenant, const TenantLimits& limits, absl::Time now);
+  // Null: there is nothing to remember of it.
+  const TenantQuota* Known(std::string_view tenant) const;
   void ForgetIfIdle(TenantQuota* quota, absl::Time now);
   size_t size() const { return quotas_.size(); }
 

@@ -139,6 +139,10 @@ class AdapterManager final : public AdapterResidencyAdmin {
     return IsResident(ref) ? Residency::kHost : Residency::kDisk;
   }
 
+  int64_t ResidentBytes(const std::string& tenant) const override {
+    return static_cast<int64_t>(cache_.GroupBytes(tenant));
+  }
+
   absl::Status PinByAdmin(const AdapterRef& ref) override EXCLUDES(mutex_);
   bool UnpinByAdmin(const AdapterRef& ref) override EXCLUDES(mutex_);
 

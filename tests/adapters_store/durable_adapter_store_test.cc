@@ -179,34 +179,62 @@ TEST_F(DurableAdapterStoreTest, AChangeOfBaseListsWhatNoLongerFitsAndLosesNothin
   EXPECT_TRUE(IsOk(Resolve("tone")));
 }
 
-TEST_F(DurableAdapterStoreTest, UsageIsWhatAllTenantsStore) {
-  OpenStore();
-  EXPECT_EQ(store_->UsageOfAll().versions, 0);
-  Put(0.5F, "tone", "acme");
-  Put(0.25F, "tone", "other");
-  const uint64_t bytes = SmallAdapter().weights.Bytes().size();
-  EXPECT_EQ(store_->UsageOfAll().versions, 2);
-  EXPECT_EQ(store_->UsageOfAll().weights_bytes, 2 * bytes);
-  OpenStore();
-  EXPECT_EQ(store_->UsageOfAll().versions, 2);
-  EXPECT_EQ(store_->UsageOfAll().weights_bytes, 2 * bytes);
-}
-
 TEST_F(DurableAdapterStoreTest, QuotasRefuseBeforeAByteIsSent) {
   options_.max_tenant_versions = 1;
   options_.max_bytes = 3 * SmallAdapter().weights.Bytes().size();
   OpenStore();
   Put(0.5F, "tone", "acme");
-  EXPECT_TRUE(IsError(Upload(SmallAdapter(0.25F)), Code::kResourceExhausted,
-                      reasons::kQuotaExceeded, "weights_bytes"));
+  EXPECT_TRUE(
+      IsError(Upload(SmallAdapter(0.25F)), Code::kResourceExhausted, reasons::kQuotaExceeded, ""));
   const UploadHeader header = HeaderFor(SmallAdapter(), "other", "tone");
   auto first = store_->BeginUpload(header, actor_), second = store_->BeginUpload(header, actor_);
   ASSERT_TRUE(IsOk(first));
   ASSERT_TRUE(IsOk(second));
   EXPECT_TRUE(IsError(store_->BeginUpload(header, actor_), Code::kResourceExhausted,
-                      reasons::kStoreFull, "weights_bytes"));
+                      reasons::kStoreFull, ""));
   first->reset();
   EXPECT_TRUE(IsOk(store_->BeginUpload(header, actor_)));
+}
+
+TEST_F(DurableAdapterStoreTest, ATenantsOwnLimitsAreTheSmallerOnes) {
+  OpenStore();
+  Put(0.5F, "tone", "acme");
+  UploadHeader header = HeaderFor(SmallAdapter(0.25F), "acme", "other");
+  header.max_tenant_versions = 1;
+  const auto many = store_->BeginUpload(header, actor_);
+  EXPECT_TRUE(IsError(many, Code::kResourceExhausted, reasons::kQuotaExceeded, "", "1 versions"));
+  EXPECT_TRUE(ErrorRetryAfter(many.status()).has_value());
+  header.max_tenant_versions = 2;
+  header.max_tenant_bytes = 2 * header.weights_bytes - 1;
+  EXPECT_TRUE(IsError(store_->BeginUpload(header, actor_), Code::kResourceExhausted,
+                      reasons::kQuotaExceeded, ""));
+  header.max_tenant_bytes = 2 * header.weights_bytes;
+  EXPECT_TRUE(IsOk(store_->BeginUpload(header, actor_)));
+}
+
+TEST_F(DurableAdapterStoreTest, UsageIsWhatIsKeptAndWhatIsComing) {
+  OpenStore();
+  EXPECT_EQ(store_->UsageOfAll().versions, 0);
+  Put(0.5F, "tone", "acme");
+  Put(0.25F, "tone", "acme");
+  Put(0.5F, "tone", "other");
+  const uint64_t bytes = SmallAdapter().weights.Bytes().size();
+  {
+    const auto coming = store_->BeginUpload(HeaderFor(SmallAdapter(0.75F), "acme", "tone"), actor_);
+    ASSERT_TRUE(IsOk(coming));
+    EXPECT_EQ(store_->UsageOf("acme").uploading_bytes, bytes);
+  }
+  const StoreUsage acme = store_->UsageOf("acme");
+  EXPECT_EQ(acme.uploading_bytes, 0U);
+  EXPECT_EQ(acme.weights_bytes, 2 * bytes);
+  EXPECT_EQ(acme.versions, 2);
+  EXPECT_EQ(acme.adapters, 1);
+  EXPECT_EQ(store_->UsageOf("nobody").versions, 0);
+  OpenStore();
+  const StoreUsage all = store_->UsageOfAll();
+  EXPECT_EQ(all.weights_bytes, 3 * bytes);
+  EXPECT_EQ(all.versions, 3);
+  EXPECT_EQ(all.adapters, 2);
 }
 
 TEST_F(DurableAdapterStoreTest, EveryChangeAndRefusalIsAudited) {

@@ -38,6 +38,9 @@ class FakeResidencyAdmin final : public AdapterResidencyAdmin {
   Residency ResidencyOf(const AdapterRef& ref) const override {
     return loads.TryPin(ref).ok() ? Residency::kHost : Residency::kDisk;
   }
+  int64_t ResidentBytes(const std::string& tenant) const override {
+    return tenant == "anna" ? 4096 : 0;
+  }
   absl::Status PinByAdmin(const AdapterRef& ref) override {
     MutexLock lock(&mutex_);
     if (pinned_.size() >= max_pins_ && !pinned_.contains(ref.Key())) {
@@ -106,13 +109,17 @@ class AdminTest : public ::testing::Test {
     store_->SetChangeListener([this](const StoreChange& change) { hub_->Publish(change); });
     hub_ = std::make_unique<WatchHub>(watch_capacity_);
     workers_ = std::make_unique<WorkerPool>(2);
-    AdminDeps deps{.store = store_.get(),
-                   .residency = &residency_,
-                   .watch = hub_.get(),
-                   .workers = workers_.get(),
-                   .authenticator = &authenticator_,
-                   .clock = &clock_,
-                   .metrics = registry_.metrics()};
+    AdminDeps deps{
+        .store = store_.get(),
+        .residency = &residency_,
+        .watch = hub_.get(),
+        .workers = workers_.get(),
+        .authenticator = &authenticator_,
+        .clock = &clock_,
+        .metrics = registry_.metrics(),
+        .start = start_,
+        .load_of = [this](std::string_view tenant) { return loads_[std::string(tenant)]; },
+        .upload_quota = &upload_quota_};
     auto server = RpcServer::Start({.address = "127.0.0.1:0", .flag = "admin-listen"}, deps);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
@@ -258,6 +265,9 @@ class AdminTest : public ::testing::Test {
       {.layers = 2, .hidden = kSize, .q_out = kSize, .kv_out = kSize, .mlp = kSize});
   RealClock clock_;
   MetricsRegistry registry_;
+  const absl::Time start_ = absl::FromUnixSeconds(1'000'000);
+  std::map<std::string, TenantLoad> loads_;  // of the engine that is not there
+  UploadQuota upload_quota_;
   size_t watch_capacity_ = 8192;
   Authenticator authenticator_{Credentials::Everyone("default")};
   FakeResidencyAdmin residency_;

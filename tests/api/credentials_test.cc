@@ -107,7 +107,8 @@ std::string Tenants(const std::string& tenants) {
 TEST(TenantTableTest, TheFileSaysWhatTenantsMayTake) {
   const auto credentials = Credentials::FromJson(Tenants(
       R"({"anna":{"weight":2.5,"max_in_flight":3,"max_queued_tokens":4000,"tokens_per_minute":50000,)"
-      R"("resident_floor":"1MiB","resident_ceiling":"2G"},"bert":{}})"));
+      R"("resident_floor":"1MiB","resident_ceiling":"2G","stored_bytes":"3G","stored_versions":7,)"
+      R"("upload_bytes_per_day":"4M"},"bert":{}})"));
   ASSERT_TRUE(IsOk(credentials));
   const TenantDirectory& tenants = credentials->tenants();
   EXPECT_EQ(tenants.LimitsOf("anna"), (TenantLimits{.weight = 2.5,
@@ -115,7 +116,10 @@ TEST(TenantTableTest, TheFileSaysWhatTenantsMayTake) {
                                                     .max_queued_tokens = 4000,
                                                     .tokens_per_minute = 50000,
                                                     .resident_floor_bytes = 1 << 20,
-                                                    .resident_ceiling_bytes = int64_t{2} << 30}));
+                                                    .resident_ceiling_bytes = int64_t{2} << 30,
+                                                    .max_stored_bytes = int64_t{3} << 30,
+                                                    .max_stored_versions = 7,
+                                                    .upload_bytes_per_day = 4 << 20}));
   EXPECT_EQ(tenants.LimitsOf("bert"), TenantLimits());
   EXPECT_EQ(tenants.LimitsOf("carl"), TenantLimits());
 }
@@ -162,6 +166,9 @@ TEST(TenantTableTest, BadLimitsAreRefusedByTenantAndKey) {
   refused(R"({"anna":{"resident_floor":"lots"}})", "tenants.anna.resident_floor", "got \"lots\"");
   refused(R"({"anna":{"resident_floor":"2K","resident_ceiling":"1K"}})",
           "tenants.anna.resident_floor", "at most resident_ceiling, 1KiB, got 2KiB");
+  refused(R"({"anna":{"stored_bytes":5}})", "tenants.anna.stored_bytes", "");
+  refused(R"({"anna":{"stored_versions":-1}})", "tenants.anna.stored_versions", "got -1");
+  refused(R"({"anna":{"upload_bytes_per_day":"much"}})", "tenants.anna.upload_bytes_per_day", "");
   refused(R"({"anna":{},"anna":{}})", "file", "appears twice");
 }
 

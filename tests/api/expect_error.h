@@ -16,6 +16,7 @@ struct ErrorDetails {
   rpc::v1::ErrorInfo info;
   rpc::v1::BadRequest bad_request;
   rpc::v1::RetryInfo retry;
+  rpc::v1::QuotaFailure quota;
   bool has_retry = false;
 
   std::string field() const {
@@ -33,6 +34,7 @@ inline ErrorDetails DetailsOf(const grpc::Status& status) {
     const std::string name = any.type_url().substr(any.type_url().rfind('/') + 1);
     if (name == "google.rpc.ErrorInfo") details.info.ParseFromString(any.value());
     if (name == "google.rpc.BadRequest") details.bad_request.ParseFromString(any.value());
+    if (name == "google.rpc.QuotaFailure") details.quota.ParseFromString(any.value());
     if (name == "google.rpc.RetryInfo")
       details.has_retry = details.retry.ParseFromString(any.value());
   }

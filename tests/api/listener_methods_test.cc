@@ -40,7 +40,8 @@ class ListenerMethodsTest : public AdminTest {
                           .workers = workers_.get(),
                           .authenticator = &authenticator_,
                           .clock = &clock_,
-                          .metrics = registry_.metrics()};
+                          .metrics = registry_.metrics(),
+                          .upload_quota = &upload_quota_};
     ServiceDeps data;
     data.metrics = registry_.metrics();
     data.authenticator = &authenticator_;
@@ -91,8 +92,8 @@ TEST_F(ListenerMethodsTest, EveryMethodOfEveryListenerHasADecision) {
       EXPECT_NE(Decision(method), "") << method.full_name();
     });
   }
-  // 22 of our own, health and reflection (two versions) twice, channelz.
-  EXPECT_EQ(methods, 22 + 2 * 2 + 2 * 2 + 7);
+  // 23 of our own, health and reflection (two versions) twice, channelz.
+  EXPECT_EQ(methods, 23 + 2 * 2 + 2 * 2 + 7);
 }
 
 TEST_F(ListenerMethodsTest, MethodsOfOursDoNotShareADecision) {

@@ -36,6 +36,25 @@ TEST(StatusMappingTest, DelayBecomesRetryInfo) {
   EXPECT_EQ(details.retry.retry_delay().nanos(), 500'000'000);
 }
 
+TEST(StatusMappingTest, ALimitBecomesQuotaFailureThatNamesIt) {
+  const auto violation = [](const char* reason) {
+    const grpc::Status status =
+        ToGrpcStatus(MakeRetryableError(absl::StatusCode::kResourceExhausted, reason, "too much",
+                                        absl::Seconds(1)),
+                     "id");
+    const rpc::v1::QuotaFailure quota = DetailsOf(status).quota;
+    EXPECT_EQ(quota.violations_size(), 1);
+    return quota.violations(0).subject() + "|" + quota.violations(0).description();
+  };
+  EXPECT_EQ(violation(reasons::kTenantInFlightLimit), "tenants/-|max_in_flight: too much");
+  EXPECT_EQ(violation(reasons::kQuotaExceeded),
+            "tenants/-|stored_bytes, stored_versions, upload_bytes_per_day: too much");
+  EXPECT_EQ(violation(reasons::kTokensPerMinute), "server|--tokens-per-minute: too much");
+  const grpc::Status slow = ToGrpcStatus(
+      MakeError(absl::StatusCode::kResourceExhausted, reasons::kSlowReader, "", "slow"), "id");
+  EXPECT_EQ(DetailsOf(slow).quota.violations_size(), 0);
+}
+
 TEST(StatusMappingTest, ErrorsWithoutReasonKeepTheirTextAtHome) {
   const grpc::Status status = ToGrpcStatus(absl::NotFoundError("/secret/path is gone"), "id");
   ExpectError(status, grpc::StatusCode::INTERNAL, "INTERNAL", "");

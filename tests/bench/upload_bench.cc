@@ -58,6 +58,7 @@ class NoResidency final : public AdapterResidencyAdmin {
   absl::StatusOr<AdapterPin> TryPin(const AdapterRef&) override {
     return MakeError(absl::StatusCode::kUnavailable, reasons::kAdapterLoading, "", "never");
   }
+  int64_t ResidentBytes(const std::string&) const override { return 0; }
   Residency ResidencyOf(const AdapterRef&) const override { return Residency::kDisk; }
   absl::Status PinByAdmin(const AdapterRef&) override { return absl::OkStatus(); }
   bool UnpinByAdmin(const AdapterRef&) override { return false; }
@@ -162,13 +163,15 @@ int RunServer(int uploads, const Pipe& to_client, const Pipe& to_server) {
   WorkerPool workers(1);
   const Metrics metrics{};
   const Authenticator everyone(Credentials::Everyone("default"));
+  UploadQuota quota;
   const AdminDeps deps{.store = store->get(),
                        .residency = &residency,
                        .watch = &watch,
                        .workers = &workers,
                        .authenticator = &everyone,
                        .clock = &clock,
-                       .metrics = &metrics};
+                       .metrics = &metrics,
+                       .upload_quota = &quota};
   const auto server = RpcServer::Start({.address = "127.0.0.1:0", .flag = "admin-listen"}, deps);
   if (!server.ok()) return 1;
   to_client.Send((*server)->port());

@@ -289,9 +289,13 @@ TEST_F(PinnedLruGroupsTest, AShrunkReservationCountsAsWhatItTakes) {
   cache_.SetGroupLimits("t", {.ceiling_bytes = 50});
   auto reservation = cache_.Reserve("t1", 50, "t");
   ASSERT_TRUE(reservation.ok());
+  EXPECT_EQ(cache_.GroupBytes("t"), 50U);
   reservation->Shrink(30);
+  EXPECT_EQ(cache_.GroupBytes("t"), 30U);
+  EXPECT_EQ(cache_.GroupBytes("u"), 0U);
   EXPECT_TRUE(cache_.Reserve("t2", 20, "t").ok());
   reservation->Reset();
+  EXPECT_EQ(cache_.GroupBytes("t"), 0U);
   EXPECT_TRUE(cache_.Reserve("t2", 50, "t").ok());
 }
 

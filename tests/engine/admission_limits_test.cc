@@ -282,5 +282,17 @@ TEST_F(AdmissionLimitsTest, AFloodOfTenantsLeavesNothingBehind) {
   }
 }
 
+TEST_F(AdmissionLimitsTest, TheLoadOfATenantIsItsOwn) {
+  Admit("a", 10);
+  Admit("a", 20);
+  Admit("b", 40);
+  LeaveQueue(1);
+  EXPECT_EQ(admission().LoadOf("a"),
+            (TenantLoad{.in_flight = 2, .queued = 1, .queued_tokens = 20}));
+  EXPECT_EQ(admission().LoadOf("b"),
+            (TenantLoad{.in_flight = 1, .queued = 1, .queued_tokens = 40}));
+  EXPECT_EQ(admission().LoadOf("c"), TenantLoad());
+}
+
 }  // namespace
 }  // namespace lamella

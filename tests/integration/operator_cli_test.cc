@@ -1,4 +1,4 @@
-// `lamella top|doctor|capacity|completion`: what an operator looks with, against a real server.
+// `lamella top|usage|doctor|capacity|completion`: what an operator looks with, against a real server.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -131,6 +131,24 @@ TEST_F(OperatorCliTest, TopShowsTheLoadOnce) {
   EXPECT_EQ(Lamella({"top", "--metrics", "127.0.0.1:1", "--once"}).status, 3);
 }
 
+TEST_F(OperatorCliTest, UsageIsWhatTheTenantDidAndHas) {
+  StartServer();
+  Upload("poet");
+  EXPECT_EQ(Lamella({"generate", "--max-tokens", "3", "--ignore-eos", "ab"}).status, 0);
+  const Ran ran = Lamella({"usage", "--output=json"});
+  ASSERT_EQ(ran.status, 0) << ran.output;
+  const json usage = ran.lines().at(0);
+  EXPECT_EQ(usage["tenant"], "default");
+  EXPECT_EQ(usage["counters"]["requests"], 1);
+  EXPECT_EQ(usage["counters"]["generated_tokens"], 3);
+  EXPECT_EQ(usage["holdings"]["resident_bytes"], server_->Metric("lamella_adapter_cache_bytes"));
+  EXPECT_EQ(usage["holdings"]["stored_bytes"], server_->Metric("lamella_stored_bytes"));
+  EXPECT_EQ(usage["holdings"]["stored_versions"], 1);
+  EXPECT_GT(usage["holdings"]["uploaded_today_bytes"], usage["holdings"]["stored_bytes"]);
+  EXPECT_EQ(usage["quotas"]["stored_bytes"], 0);
+  EXPECT_THAT(Lamella({"usage"}).output, HasSubstr("tenant default, weight 1"));
+}
+
 TEST_F(OperatorCliTest, DoctorFindsAHealthyServerHealthy) {
   StartServer();
   const Ran ran = Lamella({"doctor", "--metrics", server_->metrics_address(), "--model", model_,
@@ -187,7 +205,8 @@ std::set<std::string> Completed(const std::string& words) {
 
 TEST(CompletionTest, BashOffersCommandsAndTheirOptions) {
   EXPECT_THAT(Completed("lamella ad"), ::testing::ElementsAre("adapters"));
-  EXPECT_THAT(Completed("lamella ''"), ::testing::IsSupersetOf({"adapters", "top", "--server"}));
+  EXPECT_THAT(Completed("lamella ''"),
+              ::testing::IsSupersetOf({"adapters", "top", "usage", "--server"}));
   EXPECT_THAT(Completed("lamella adapters up"), ::testing::ElementsAre("upload"));
   const auto options = Completed("lamella --output json adapters upload --");
   EXPECT_THAT(options, ::testing::IsSupersetOf({"--alias", "--id", "--server"}));

@@ -236,6 +236,8 @@ TEST_F(AdapterManagerAdminTest, ATenantsFloorIsKeptFromOthers) {
   (void)LoadAndPin(Foreign(kC));
   EXPECT_TRUE(manager_->IsResident(kA));
   EXPECT_FALSE(manager_->IsResident(Foreign(kB)));
+  EXPECT_EQ(manager_->ResidentBytes("default"), static_cast<int64_t>(loader_.Bytes(4)));
+  EXPECT_EQ(manager_->ResidentBytes("nobody"), 0);
 }
 
 TEST_F(AdapterManagerAdminTest, ATenantsCeilingIsItsOwnAffair) {

@@ -91,7 +91,9 @@ class TenantMatrixTest(unittest.TestCase):
         for field in request.DESCRIPTOR.fields:
             full = f"tenants/{tenant}/adapters/{adapter}"
             of_version = "Version" in method.name and method.name != "ListVersions"
-            if field.name == "name":
+            if method.name == "GetTenantUsage":
+                request.name = f"tenants/{tenant}"
+            elif field.name == "name":
                 request.name = f"{full}/versions/{version}" if of_version else full
             elif field.name == "parent":
                 request.parent = full if method.name == "ListVersions" else f"tenants/{tenant}"
@@ -155,16 +157,16 @@ class TenantMatrixTest(unittest.TestCase):
                 continue
             self.compare(method, ("anna", SECRET, self.version), ("anna", ABSENT, self.version), ("anna", SECRET, other),
                          ("zoes", SECRET, self.version))
-            if method.request.DESCRIPTOR.fields_by_name.get("name"):
+            if method.name != "GetTenantUsage" and method.request.DESCRIPTOR.fields_by_name.get("name"):
                 self.compare(method, ("-", SECRET, self.version), ("-", ABSENT, self.version), ("ben", SECRET, other))
 
     def test_lists_and_watches_of_ones_own_tell_of_nobody_else(self):
         for name, field in (("ListUsableAdapters", None), ("ListAdapters", "tenants/-"), ("ListMisfits", "tenants/-"),
-                            ("WatchAdapters", "tenants/-")):
+                            ("WatchAdapters", "tenants/-"), ("GetTenantUsage", "tenants/-")):
             method = self.method(name)
             request = method.request()
             if field:
-                request.parent = field
+                setattr(request, "name" if name == "GetTenantUsage" else "parent", field)
             answer = self.ask(method, [request.SerializeToString()], enough=1)
             self.assertEqual(answer.code, grpc.StatusCode.OK, (name, answer))
             for response in answer.responses:
