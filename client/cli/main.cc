@@ -18,7 +18,7 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--admin", common.admin, "HOST:PORT of the admin listener")->capture_default_str();
   app.add_option("--tenant", common.tenant,
-                 "Whose adapters (operators only; default: your own), or keys");
+                 "Tenant that is meant; others than your own for operators only");
   app.add_option("--token-file", common.token_file, "File with the key that says who you are");
   app.add_option("--tls-ca", common.tls.ca_file,
                  "PEM file of who may vouch for the server; uses TLS");

@@ -49,7 +49,7 @@ def unacknowledged_headers(connect, scale):
 
 
 def endless_headers(connect, scale):
-    """CONTINUATION frames without an end, each of one byte and more."""
+    """CONTINUATION frames without an end, each of a few bytes."""
 
     def frames():
         yield h2.frame(h2.HEADERS, 0, 1, h2.request_headers(GENERATE))
