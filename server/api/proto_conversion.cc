@@ -22,6 +22,13 @@ v1::Residency ToProto(Residency residency) {
 
 namespace {
 
+// What Generate takes for it: the adapter's name alone is its alias "live".
+std::string UsableId(const AdapterSummary& adapter) {
+  if (adapter.alias == "live") return adapter.ref.name;
+  if (adapter.alias.empty()) return adapter.ref.name + "@sha256:" + adapter.ref.version;
+  return adapter.ref.name + "@" + adapter.alias;
+}
+
 void SetTimings(const Timings& from, v1::Timings* to) {
   SetDuration(from.queue, to->mutable_queue());
   SetDuration(from.adapter_wait, to->mutable_adapter_wait());
@@ -128,8 +135,7 @@ void FinishWhole(const StreamFinished& finished, const OutputParams& output, v1:
 
 v1::UsableAdapter ToProto(const AdapterSummary& adapter) {
   v1::UsableAdapter out;
-  out.set_adapter_id(adapter.alias == "live" ? adapter.ref.name
-                                             : adapter.ref.name + "@" + adapter.alias);
+  out.set_adapter_id(UsableId(adapter));
   out.set_alias(adapter.alias);
   out.set_version(adapter.ref.version);
   out.set_residency(ToProto(adapter.residency));

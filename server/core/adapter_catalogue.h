@@ -13,7 +13,7 @@ namespace lamella {
 // What a tenant may see of one of its adapters.
 struct AdapterSummary {
   AdapterRef ref;
-  std::string alias;  // the alias that points to ref.version, e.g. "live"
+  std::string alias;  // one that points to ref.version, such as "live"; "" if none does
   int32_t max_rank = 0;
   Residency residency = Residency::kDisk;
 };

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "adapters_store/adapter_id.h"
+
 namespace lamella {
 namespace {
 
@@ -76,6 +78,20 @@ TEST(ProtoConversionTest, FinishedOfAStreamHoldsNoText) {
   EXPECT_EQ(out.choices(1).finish_reason(), v1::FINISH_REASON_LENGTH);
   EXPECT_TRUE(out.choices(0).text().empty());
   EXPECT_FALSE(out.has_timings());
+}
+
+TEST(ProtoConversionTest, AUsableAdapterIsNamedAsGenerateTakesIt) {
+  const std::string version(64, 'b');
+  const auto id_of = [&version](const std::string& alias) {
+    return ToProto(AdapterSummary{.ref = {"default", "anna", version}, .alias = alias})
+        .adapter_id();
+  };
+  EXPECT_EQ(id_of("live"), "anna");
+  EXPECT_EQ(id_of("canary"), "anna@canary");
+  EXPECT_EQ(id_of(""), "anna@sha256:" + version);
+  for (const char* alias : {"live", "canary", ""}) {
+    EXPECT_TRUE(ParseAdapterId(id_of(alias)).ok()) << id_of(alias);
+  }
 }
 
 }  // namespace
