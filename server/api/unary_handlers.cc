@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "common/base/error.h"
+#include "common/base/reasons.h"
 #include "common/base/status_macros.h"
 #include "server/api/proto_conversion.h"
 #include "server/api/request_validator.h"
@@ -62,6 +66,30 @@ void SetLimits(const ApiLimits& limits, v1::Limits* out) {
   out->set_max_cache_salt_bytes(limits.request.max_cache_salt_bytes);
 }
 
+// Where an entry stands in the list: one adapter has as many as it has versions and aliases of them.
+using AdapterKey = std::tuple<absl::string_view, absl::string_view, absl::string_view>;
+
+AdapterKey KeyOf(const AdapterSummary& adapter) {
+  return {adapter.ref.name, adapter.alias, adapter.ref.version};
+}
+
+// Between the parts of a page token: no name has it.
+constexpr char kPart[] = "/";
+
+std::string PageTokenOf(const AdapterSummary& adapter) {
+  const auto [name, alias, version] = KeyOf(adapter);
+  return absl::StrCat(name, kPart, alias, kPart, version);
+}
+
+// The entry that a token stands for; before all entries for the empty one.
+absl::StatusOr<AdapterKey> ParsePageToken(const std::string& token) {
+  if (token.empty()) return AdapterKey();
+  const std::vector<absl::string_view> parts = absl::StrSplit(token, kPart);
+  if (parts.size() == 3) return AdapterKey(parts[0], parts[1], parts[2]);
+  return MakeError(absl::StatusCode::kInvalidArgument, reasons::kInvalidPageToken, "page_token",
+                   "page_token: is not one of this server for this list");
+}
+
 }  // namespace
 
 absl::StatusOr<v1::TokenizeResponse> HandleTokenize(const v1::TokenizeRequest& request,
@@ -115,16 +143,17 @@ absl::StatusOr<v1::ListUsableAdaptersResponse> HandleListUsableAdapters(
   RETURN_IF_ERROR(ValidateListUsableAdapters(request));
   const int wanted = request.page_size() == 0 ? kDefaultPageSize : request.page_size();
   const int page_size = std::min(wanted, kMaxPageSize);
+  ASSIGN_OR_RETURN(const AdapterKey after, ParsePageToken(request.page_token()));
   const std::vector<AdapterSummary> adapters = deps.catalogue->ListUsable(tenant);
-  // The token is the last name of the page before: entries that come or go meanwhile move nothing.
+  // The token is the last entry of the page before: others that come or go meanwhile move nothing.
   auto it = std::upper_bound(
-      adapters.begin(), adapters.end(), request.page_token(),
-      [](const std::string& name, const AdapterSummary& a) { return name < a.ref.name; });
+      adapters.begin(), adapters.end(), after,
+      [](const AdapterKey& key, const AdapterSummary& adapter) { return key < KeyOf(adapter); });
   v1::ListUsableAdaptersResponse response;
   for (; it != adapters.end() && response.adapters_size() < page_size; ++it) {
     *response.add_adapters() = ToProto(*it);
   }
-  if (it != adapters.end()) response.set_next_page_token(std::prev(it)->ref.name);
+  if (it != adapters.end()) response.set_next_page_token(PageTokenOf(*std::prev(it)));
   return response;
 }
 

@@ -29,7 +29,8 @@ class AdapterCatalogue {
   virtual absl::StatusOr<AdapterRef> Resolve(std::string_view tenant, std::string_view adapter_id,
                                              std::string_view routing_key) const = 0;
 
-  // Sorted by name.
+  // One for each version and alias of it, or for a version without one; sorted by name, then alias,
+  // then version.
   virtual std::vector<AdapterSummary> ListUsable(std::string_view tenant) const = 0;
 };
 

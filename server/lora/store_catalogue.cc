@@ -1,5 +1,7 @@
 #include "server/lora/store_catalogue.h"
 
+#include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "common/base/status_macros.h"
@@ -32,6 +34,10 @@ std::vector<AdapterSummary> StoreCatalogue::ListUsable(std::string_view tenant) 
                       .max_rank = listing.version.max_rank,
                       .residency = resident ? Residency::kHost : Residency::kDisk});
   }
+  std::sort(usable.begin(), usable.end(), [](const AdapterSummary& a, const AdapterSummary& b) {
+    return std::tie(a.ref.name, a.alias, a.ref.version) <
+           std::tie(b.ref.name, b.alias, b.ref.version);
+  });
   return usable;
 }
 

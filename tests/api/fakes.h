@@ -2,11 +2,13 @@
 // tokenizer whose tokens are bytes, and a catalogue of a few names.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -151,7 +153,7 @@ class ByteTokenizer final : public Tokenizer {
   std::vector<int32_t> eos_ = {256};
 };
 
-// The tenant "default" has the adapters that it was made with.
+// The tenant "default" has the adapters that it was made with, and what was added to them.
 class FakeCatalogue final : public AdapterCatalogue {
  public:
   explicit FakeCatalogue(const std::vector<std::string>& names) {
@@ -168,6 +170,17 @@ class FakeCatalogue final : public AdapterCatalogue {
   }
   std::vector<AdapterSummary> ListUsable(std::string_view tenant) const override {
     return tenant == "default" ? adapters_ : std::vector<AdapterSummary>();
+  }
+
+  // Before calls; sorted with what is there.
+  void Add(const std::string& name, const std::string& alias, char version) {
+    adapters_.push_back({.ref = {"default", name, std::string(64, version)},
+                         .alias = alias,
+                         .residency = Residency::kHost});
+    std::sort(adapters_.begin(), adapters_.end(), [](const auto& a, const auto& b) {
+      return std::tie(a.ref.name, a.alias, a.ref.version) <
+             std::tie(b.ref.name, b.alias, b.ref.version);
+    });
   }
 
  private:

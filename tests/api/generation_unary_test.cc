@@ -100,5 +100,34 @@ TEST_F(GenerationUnaryTest, AdaptersComeInPages) {
   EXPECT_EQ(pages, 2);
 }
 
+// An adapter has an entry for each version and alias: none is lost where a page ends between them.
+TEST_F(GenerationUnaryTest, PagesEndBetweenVersionsOfOneAdapter) {
+  catalogue_.Add("ben", "canary", 'd');
+  catalogue_.Add("ben", "", 'e');
+  catalogue_.Add("ben", "", 'f');
+  v1::ListUsableAdaptersRequest request;
+  request.set_page_size(1);
+  std::vector<std::string> ids;
+  do {
+    v1::ListUsableAdaptersResponse response;
+    grpc::ClientContext context;
+    ASSERT_TRUE(stub_->ListUsableAdapters(&context, request, &response).ok());
+    ASSERT_EQ(response.adapters_size(), 1);
+    ids.push_back(response.adapters(0).adapter_id());
+    request.set_page_token(response.next_page_token());
+  } while (!request.page_token().empty() && ids.size() < 10);
+  EXPECT_THAT(ids, ElementsAre("anna", "ben@sha256:" + std::string(64, 'e'),
+                               "ben@sha256:" + std::string(64, 'f'), "ben@canary", "ben", "cleo"));
+}
+
+TEST_F(GenerationUnaryTest, APageTokenOfAnotherListIsRefused) {
+  v1::ListUsableAdaptersRequest request;
+  request.set_page_token("anna");
+  v1::ListUsableAdaptersResponse response;
+  grpc::ClientContext context;
+  ExpectError(stub_->ListUsableAdapters(&context, request, &response),
+              grpc::StatusCode::INVALID_ARGUMENT, "INVALID_PAGE_TOKEN", "page_token");
+}
+
 }  // namespace
 }  // namespace lamella
