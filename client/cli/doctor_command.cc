@@ -67,7 +67,7 @@ Finding CheckListener(const std::string& check, const std::string& address,
     return {check, Verdict::kFailed, absl::StrCat(address, ": ", Why(health.status()))};
   }
   if (*health == "SERVING") return {check, Verdict::kOk, absl::StrCat(address, " is serving")};
-  const auto live = client::CheckHealth(address, "live", tls, kPatience);
+  const auto live = client::CheckHealth(address, client::kLivenessName, tls, kPatience);
   const bool draining = live.ok() && *live == "SERVING";
   return {check, Verdict::kWarning,
           absl::StrCat(address, draining ? " is draining" : " is not serving")};

@@ -179,6 +179,17 @@ TEST_F(OperatorCliTest, DoctorSaysWhatIsWrong) {
   EXPECT_THAT(ran.output, HasSubstr("FAILED   store"));
 }
 
+TEST_F(OperatorCliTest, DoctorTellsADrainFromAFault) {
+  StartServer({"--drain-grace=120s", "--kv-cache-bytes=128MiB"});
+  Process stream({LAMELLA_CLI_BINARY, "--server", server_->address(), "generate", "--max-tokens",
+                  "200000", "--ignore-eos", "--output=json", "ab"});
+  while (server_->Metric("lamella_requests_accepted_total") == 0) continue;
+  server_->process().Signal(SIGTERM);
+  ASSERT_TRUE(server_->process().AwaitOutput("draining"));
+  const Ran ran = Lamella({"doctor", "--metrics", server_->metrics_address()});
+  EXPECT_THAT(ran.output, HasSubstr("data listener    " + server_->address() + " is draining"));
+}
+
 TEST_F(OperatorCliTest, DoctorNamesAWrongKey) {
   const std::string credentials = dir_.Write("credentials.json", R"({"credentials":[]})");
   const std::string key = dir_.Write("key", "wrong");
