@@ -1,8 +1,10 @@
 #include "client/conversion.h"
 
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/cord.h"
 #include "common/base/error.h"
 #include "lamella/rpc/v1/error_details.pb.h"
 
@@ -173,7 +175,7 @@ std::string_view Fold(const v1::GenerateResponse& response, Answer* answer) {
 absl::Status FromGrpc(const grpc::Status& status) {
   if (status.ok()) return absl::OkStatus();
   std::string reason, field;
-  absl::Duration retry_after = absl::InfiniteDuration();
+  std::optional<absl::Duration> retry_after;
   rpc::v1::Status details;
   if (details.ParseFromString(status.error_details())) {
     for (const google::protobuf::Any& any : details.details()) {
@@ -188,9 +190,14 @@ absl::Status FromGrpc(const grpc::Status& status) {
     }
   }
   const auto code = static_cast<absl::StatusCode>(status.error_code());
-  return retry_after == absl::InfiniteDuration()
-             ? MakeError(code, reason, field, status.error_message())
-             : MakeRetryableError(code, reason, status.error_message(), retry_after);
+  absl::Status error = MakeError(code, reason, field, status.error_message());
+  if (retry_after.has_value()) {
+    MakeRetryableError(code, reason, "", *retry_after)
+        .ForEachPayload([&error](absl::string_view url, const absl::Cord& payload) {
+          error.SetPayload(url, payload);
+        });
+  }
+  return error;
 }
 
 }  // namespace lamella::client

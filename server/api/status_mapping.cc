@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -54,6 +55,32 @@ void AddQuotaFailure(const std::string& reason, rpc::v1::Status* status) {
     violation->set_description(absl::StrCat(limit.name, ": ", status->message()));
     AddDetail(failure, "QuotaFailure", status);
   }
+}
+
+// How long what refuses a call lasts, as a rule, where the room that refused it knows no better.
+struct UsualDelay {
+  const char* reason;
+  absl::Duration delay;
+};
+constexpr std::array<UsualDelay, 3> kUsualDelays = {{
+    {reasons::kPinLimit, absl::Minutes(1)},         // somebody has to unpin
+    {reasons::kStoreFull, absl::Minutes(1)},        // somebody has to delete
+    {reasons::kStoreUnwritable, absl::Minutes(1)},  // somebody has to mend a disk
+}};
+constexpr absl::Duration kShortDelay = absl::Seconds(1);
+
+// Every RESOURCE_EXHAUSTED and UNAVAILABLE has one, other codes only what they bring.
+std::optional<absl::Duration> RetryAfter(const absl::Status& status, int code,
+                                         const std::string& reason) {
+  if (const auto told = ErrorRetryAfter(status); told.has_value()) return told;
+  if (code != static_cast<int>(absl::StatusCode::kResourceExhausted) &&
+      code != static_cast<int>(absl::StatusCode::kUnavailable)) {
+    return std::nullopt;
+  }
+  for (const UsualDelay& usual : kUsualDelays) {
+    if (reason == usual.reason) return usual.delay;
+  }
+  return kShortDelay;
 }
 
 void AddRetryInfo(absl::Duration delay, rpc::v1::Status* status) {
@@ -125,7 +152,7 @@ grpc::Status ToGrpcStatus(const absl::Status& status, std::string_view request_i
     AddDetail(bad, "BadRequest", &details);
   }
   AddQuotaFailure(reason, &details);
-  if (const auto delay = ErrorRetryAfter(status); delay.has_value()) {
+  if (const auto delay = RetryAfter(status, code, reason); delay.has_value()) {
     AddRetryInfo(*delay, &details);
   }
   return grpc::Status(static_cast<grpc::StatusCode>(code), details.message(),

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <string>
+#include <vector>
+
 #include "common/base/error.h"
 #include "common/base/reasons.h"
 #include "tests/api/api_fixture.h"
@@ -11,6 +15,7 @@ namespace lamella {
 namespace {
 
 using testing::HasSubstr;
+using testing::IsSupersetOf;
 using testing::Not;
 
 TEST(StatusMappingTest, FieldBecomesBadRequest) {
@@ -34,6 +39,43 @@ TEST(StatusMappingTest, DelayBecomesRetryInfo) {
   ASSERT_TRUE(details.has_retry);
   EXPECT_EQ(details.retry.retry_delay().seconds(), 2);
   EXPECT_EQ(details.retry.retry_delay().nanos(), 500'000'000);
+}
+
+// The reasons that docs/errors.md gives the code.
+std::vector<std::string> ReasonsWith(const std::string& code) {
+  std::vector<std::string> found;
+  std::ifstream in(std::string(LAMELLA_SOURCE_DIR) + "/docs/errors.md");
+  EXPECT_TRUE(in.is_open());
+  for (std::string line; std::getline(in, line);) {
+    const size_t end = line.find("` | " + code + " |");
+    if (line.starts_with("| `") && end != std::string::npos)
+      found.push_back(line.substr(3, end - 3));
+  }
+  return found;
+}
+
+TEST(StatusMappingTest, EveryRefusalForNowSaysWhenToRetry) {
+  const auto expect_delay = [](absl::StatusCode code, const std::string& reason) {
+    const ErrorDetails details =
+        DetailsOf(ToGrpcStatus(MakeError(code, reason, "adapter_id", "not now"), "id"));
+    ASSERT_TRUE(details.has_retry) << reason;
+    EXPECT_GE(details.retry.retry_delay().seconds(), 1) << reason;
+    EXPECT_EQ(details.field(), "adapter_id");
+  };
+  const std::vector<std::string> exhausted = ReasonsWith("RESOURCE_EXHAUSTED");
+  const std::vector<std::string> unavailable = ReasonsWith("UNAVAILABLE");
+  EXPECT_THAT(exhausted, IsSupersetOf({reasons::kPinLimit, reasons::kSlowReader,
+                                       reasons::kStoreFull, reasons::kAdapterCacheFull}));
+  EXPECT_THAT(unavailable, IsSupersetOf({reasons::kStoreUnwritable, reasons::kAdapterLoading}));
+  for (const std::string& reason : exhausted) {
+    expect_delay(absl::StatusCode::kResourceExhausted, reason);
+  }
+  for (const std::string& reason : unavailable) {
+    expect_delay(absl::StatusCode::kUnavailable, reason);
+  }
+  const grpc::Status unexplained = ToGrpcStatus(absl::UnavailableError("socket"), "id");
+  ExpectError(unexplained, grpc::StatusCode::INTERNAL, "INTERNAL", "");
+  EXPECT_FALSE(DetailsOf(unexplained).has_retry);
 }
 
 TEST(StatusMappingTest, ALimitBecomesQuotaFailureThatNamesIt) {

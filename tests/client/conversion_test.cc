@@ -136,8 +136,11 @@ TEST(ConversionTest, ReadsErrorDetailsByTheirGoogleNames) {
   info.set_reason("QUEUE_FULL");
   rpc::v1::BadRequest bad;
   bad.add_field_violations()->set_field("stop.max_tokens");
+  rpc::v1::RetryInfo retry;
+  retry.mutable_retry_delay()->set_seconds(3);
   for (const auto& [name, bytes] : {std::pair{"ErrorInfo", info.SerializeAsString()},
-                                    std::pair{"BadRequest", bad.SerializeAsString()}}) {
+                                    std::pair{"BadRequest", bad.SerializeAsString()},
+                                    std::pair{"RetryInfo", retry.SerializeAsString()}}) {
     google::protobuf::Any* any = details.add_details();
     any->set_type_url(std::string("type.googleapis.com/google.rpc.") + name);
     any->set_value(bytes);
@@ -148,6 +151,7 @@ TEST(ConversionTest, ReadsErrorDetailsByTheirGoogleNames) {
   EXPECT_EQ(status.message(), "m");
   EXPECT_EQ(ErrorReason(status), "QUEUE_FULL");
   EXPECT_EQ(ErrorField(status), "stop.max_tokens");
+  EXPECT_EQ(ErrorRetryAfter(status), absl::Seconds(3));
 }
 
 }  // namespace
