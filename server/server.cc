@@ -300,8 +300,8 @@ absl::Status Server::Rooms::Listen(const ServerConfig& config, const ModelFacts&
   admin.address = config.listen.admin_address;
   admin.flag = "admin-listen";
   admin.require_client_certificate = config.listen.admin_require_client_cert;
-  RETURN_IF_ERROR(
-      adapters->Listen(admin, [this](std::string_view tenant) { return engine->LoadOf(tenant); }));
+  const auto load_of = [this](std::string_view tenant) { return engine->LoadOf(tenant); };
+  RETURN_IF_ERROR(adapters->Listen(admin, load_of));
   ServiceDeps deps;
   deps.sink = sink.get();
   deps.tokenizer = tokenizer.get();
@@ -310,6 +310,7 @@ absl::Status Server::Rooms::Listen(const ServerConfig& config, const ModelFacts&
   deps.recorder = recorder.get();
   deps.begin_traces = !config.telemetry.otlp_endpoint.empty();
   deps.authenticator = authenticator.get();
+  deps.load_of = load_of;
   deps.facts = facts;
   deps.limits.request = engine->limits();
   deps.limits.max_prompt_tokens = engine->max_prompt_tokens();

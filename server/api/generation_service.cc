@@ -111,8 +111,8 @@ grpc::ServerUnaryReactor* GenerationServiceImpl::GetModelInfo(Context* context,
                                                               const Bytes* request,
                                                               Bytes* response) {
   return Unary<v1::GetModelInfoRequest>(
-      context, *request, response, [this](const v1::GetModelInfoRequest&, const Caller&) {
-        return absl::StatusOr<v1::GetModelInfoResponse>(HandleGetModelInfo(deps_));
+      context, *request, response, [this](const v1::GetModelInfoRequest&, const Caller& caller) {
+        return absl::StatusOr<v1::GetModelInfoResponse>(HandleGetModelInfo(caller.tenant, deps_));
       });
 }
 

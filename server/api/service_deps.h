@@ -2,13 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "server/api/authenticator.h"
 #include "server/api/request_sink.h"
 #include "server/core/adapter_catalogue.h"
 #include "server/core/request_record.h"
+#include "server/core/tenant_limits.h"
 #include "server/engine/engine_options.h"
 #include "server/telemetry/metrics.h"
 #include "server/tokenizer/tokenizer.h"
@@ -43,6 +46,7 @@ struct ServiceDeps {
   RequestRecorder* recorder = nullptr;  // may stay null: told of refused requests
   bool begin_traces = false;            // of requests that come without one
   const Authenticator* authenticator = nullptr;
+  std::function<TenantLoad(std::string_view tenant)> load_of;  // of the engine
   ModelFacts facts;
   ApiLimits limits;
 };

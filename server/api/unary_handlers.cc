@@ -66,6 +66,15 @@ void SetLimits(const ApiLimits& limits, v1::Limits* out) {
   out->set_max_cache_salt_bytes(limits.request.max_cache_salt_bytes);
 }
 
+void SetCallerLimits(const TenantLimits& limits, const TenantLoad& load, v1::CallerLimits* out) {
+  out->set_weight(limits.weight);
+  out->set_max_in_flight(limits.max_in_flight);
+  out->set_max_queued_tokens(limits.max_queued_tokens);
+  out->set_tokens_per_minute(limits.tokens_per_minute);
+  out->set_in_flight(load.in_flight);
+  out->set_queued_tokens(load.queued_tokens);
+}
+
 // Where an entry stands in the list: one adapter has as many as it has versions and aliases of them.
 using AdapterKey = std::tuple<absl::string_view, absl::string_view, absl::string_view>;
 
@@ -120,7 +129,7 @@ absl::StatusOr<v1::DetokenizeResponse> HandleDetokenize(const v1::DetokenizeRequ
   return response;
 }
 
-v1::GetModelInfoResponse HandleGetModelInfo(const ServiceDeps& deps) {
+v1::GetModelInfoResponse HandleGetModelInfo(const std::string& tenant, const ServiceDeps& deps) {
   v1::GetModelInfoResponse response;
   response.set_model(deps.facts.name);
   response.set_fingerprint(deps.facts.fingerprint);
@@ -134,6 +143,8 @@ v1::GetModelInfoResponse HandleGetModelInfo(const ServiceDeps& deps) {
   SetLimits(deps.limits, response.mutable_limits());
   for (const char* const feature : kFeatures) response.add_features(feature);
   response.set_server_version(deps.facts.server_version);
+  SetCallerLimits(deps.authenticator->LimitsOf(tenant), deps.load_of(tenant),
+                  response.mutable_caller_limits());
   return response;
 }
 

@@ -16,7 +16,7 @@ absl::StatusOr<v1::TokenizeResponse> HandleTokenize(const v1::TokenizeRequest& r
 absl::StatusOr<v1::DetokenizeResponse> HandleDetokenize(const v1::DetokenizeRequest& request,
                                                         const ServiceDeps& deps);
 
-v1::GetModelInfoResponse HandleGetModelInfo(const ServiceDeps& deps);
+v1::GetModelInfoResponse HandleGetModelInfo(const std::string& tenant, const ServiceDeps& deps);
 
 absl::StatusOr<v1::ListUsableAdaptersResponse> HandleListUsableAdapters(
     const v1::ListUsableAdaptersRequest& request, const std::string& tenant,

@@ -54,6 +54,10 @@ class ApiTest : public testing::Test {
     deps.catalogue = &catalogue_;
     deps.metrics = registry_.metrics();
     deps.authenticator = &authenticator_;
+    deps.load_of = [](std::string_view tenant) {
+      return tenant == "default" ? TenantLoad{.in_flight = 3, .queued = 2, .queued_tokens = 40}
+                                 : TenantLoad();
+    };
     deps.facts = {.name = "tiny",
                   .fingerprint = std::string(64, 'c'),
                   .architecture = "LlamaForCausalLM",

@@ -1,5 +1,6 @@
 // The calls beside Generate: texts to tokens and back, what is served, which adapters may be used.
 #include "common/base/error.h"
+#include "common/formats/digest.h"
 #include "server/api/generation_service.h"
 #include "tests/api/api_fixture.h"
 
@@ -78,6 +79,31 @@ TEST_F(GenerationUnaryTest, ModelInfoSaysWhatIsServed) {
   EXPECT_THAT(response.features(), testing::IsSupersetOf({"logprobs", "min_p", "n"}));
   EXPECT_TRUE(std::is_sorted(response.features().begin(), response.features().end()));
   EXPECT_EQ(response.isa(), "reference");
+}
+
+// The limits are those of whose key it is, and so is what is in flight.
+TEST_F(GenerationUnaryTest, ModelInfoSaysWhatTheCallersTenantMayTake) {
+  v1::GetModelInfoResponse free;
+  grpc::ClientContext first;
+  ASSERT_TRUE(stub_->GetModelInfo(&first, {}, &free).ok());
+  EXPECT_EQ(free.caller_limits().weight(), 1);
+  EXPECT_EQ(free.caller_limits().max_in_flight(), 0);
+  EXPECT_EQ(free.caller_limits().in_flight(), 3);
+  EXPECT_EQ(free.caller_limits().queued_tokens(), 40);
+  authenticator_.Replace(*Credentials::FromJson(
+      R"({"credentials":[{"name":"app","sha256":")" + Sha256Hex("k") +
+      R"(","tenant":"anna","roles":["inference"]}],"tenants":{"anna":{"weight":3,"max_in_flight":5,)"
+      R"("max_queued_tokens":700,"tokens_per_minute":9000}}})"));
+  v1::GetModelInfoResponse limited;
+  grpc::ClientContext second;
+  second.AddMetadata("authorization", "Bearer k");
+  ASSERT_TRUE(stub_->GetModelInfo(&second, {}, &limited).ok());
+  EXPECT_EQ(limited.caller_limits().weight(), 3);
+  EXPECT_EQ(limited.caller_limits().max_in_flight(), 5);
+  EXPECT_EQ(limited.caller_limits().max_queued_tokens(), 700);
+  EXPECT_EQ(limited.caller_limits().tokens_per_minute(), 9000);
+  EXPECT_EQ(limited.caller_limits().in_flight(), 0);
+  EXPECT_EQ(limited.caller_limits().queued_tokens(), 0);
 }
 
 TEST_F(GenerationUnaryTest, AdaptersComeInPages) {
