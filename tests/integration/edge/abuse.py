@@ -1,4 +1,4 @@
-"""What clients that mean harm do to an HTTP/2 server, one function for each way. Used by scripts/prove/edge.py.
+"""What clients that mean harm do to an HTTP/2 server, one function for each way.
 
 Each takes `connect`, which makes a new bare connection, and `scale`, 1 for all of it and less for a short run. They come
 from an address of their own (ATTACKER), so that limits by address do not hit others. They end by themselves, whatever the
@@ -11,8 +11,8 @@ import ssl
 import struct
 
 import raw_http2 as h2
+from calls import GENERATE, generate_request
 
-GENERATE = "/lamella.v1.GenerationService/Generate"
 ATTACKER = "127.0.0.2"
 
 
@@ -40,6 +40,20 @@ def fragmented_headers(connect, scale):
     """Megabytes of metadata in CONTINUATION frames."""
     for _ in range(max(1, int(20 * scale))):
         _attack(connect, h2.fragmented_request(1, GENERATE, 1000, 1000))
+
+
+def headers_with_work(connect, entries: int, entry_bytes: int, acknowledge: bool) -> int:
+    """One request of so many metadata entries with work behind it, read until its end. The bytes that the peer took."""
+    with connect() as connection:
+        h2.begin(connection, acknowledge)
+        frames = list(h2.fragmented_request(1, GENERATE, entries, entry_bytes))
+        frames[0] = h2.frame(h2.HEADERS, 0, 1, h2.request_headers(GENERATE))
+        frames.append(h2.frame(h2.DATA, h2.END_STREAM, 1, message(generate_request(3).SerializeToString())))
+        sent = h2.send_all_that_goes(connection, frames)
+        for kind, flags, stream, _ in h2.read_frames(connection):
+            if kind == h2.GOAWAY or (stream == 1 and (kind == h2.RST_STREAM or flags & h2.END_STREAM)):
+                break
+    return sent
 
 
 def unacknowledged_headers(connect, scale):
@@ -84,7 +98,7 @@ def settings(connect, scale):
 
 def slow_readers(connect, scale, hold):
     """Streams of long answers that nobody reads, while hold() runs."""
-    body = message(generate_body(3000, logprobs=20))
+    body = message(generate_request(3000, logprobs=20).SerializeToString())
     connections = []
     try:
         for _ in range(max(2, int(16 * scale))):
@@ -112,13 +126,14 @@ def idle_connections(connect, scale, hold):
             except OSError:
                 continue
         hold()
-        return sum(_is_open(connection) for connection in connections)
+        return sum(is_open(connection) for connection in connections)
     finally:
         for connection in connections:
             connection.close()
 
 
-def _is_open(connection):
+def is_open(connection):
+    """Whether the peer has not closed it. What it sent is read and lost."""
     connection.settimeout(0)
     try:
         while connection.recv(65536):
@@ -128,14 +143,3 @@ def _is_open(connection):
         return True
     except OSError:
         return False
-
-
-def generate_body(tokens: int, logprobs: int = 0) -> bytes:
-    """A GenerateRequest of text "ab", greedy, that does not end before `tokens`; with logprobs each takes hundreds of bytes."""
-    from lamella.v1 import generation_pb2 as pb  # pylint: disable=import-outside-toplevel
-    request = pb.GenerateRequest(text="ab")
-    request.stop.max_tokens = tokens
-    request.stop.ignore_eos = True
-    if logprobs:
-        request.output.logprobs = logprobs
-    return request.SerializeToString()

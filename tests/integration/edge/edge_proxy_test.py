@@ -12,15 +12,14 @@ import unittest
 
 import grpc
 from lamella import LamellaError
-from lamella.v1 import generation_pb2 as pb
 from lamella.v1 import generation_pb2_grpc
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import abuse  # noqa: E402
+import calls  # noqa: E402
 import processes  # noqa: E402
 import raw_http2 as h2  # noqa: E402
 
-GENERATE = "/lamella.v1.GenerationService/Generate"
-CHECK = "/grpc.health.v1.Health/Check"
 SERVING = b"\x08\x01"
 
 
@@ -35,23 +34,16 @@ def tearDownModule():
     FOLDER.cleanup()
 
 
-def request(tokens):
-    made = pb.GenerateRequest(text="ab")
-    made.stop.max_tokens = tokens
-    made.stop.ignore_eos = True
-    made.output.token_ids = True
-    return made
-
-
 def call_health(channel, **more):
-    return channel.unary_unary(CHECK)(b"", timeout=60, **more)
+    return channel.unary_unary(calls.CHECK)(b"", timeout=60, **more)
 
 
 class Stream:
     """A Generate call, read by hand."""
 
     def __init__(self, channel, tokens, metadata=()):
-        self.call = generation_pb2_grpc.GenerationServiceStub(channel).Generate(request(tokens), metadata=metadata, timeout=300)
+        self.call = generation_pb2_grpc.GenerationServiceStub(channel).Generate(calls.generate_request(tokens), metadata=metadata,
+                                                                                 timeout=300)
         self.tokens, self.finished = 0, 0
 
     def read_first_tokens(self):
@@ -69,9 +61,10 @@ class Stream:
 
 
 class EdgeCases:
-    """One class for each proxy: `kind`, and how the test makes its limits small."""
+    """One class for each proxy: `kind`, how the test makes its limits small, and how too many headers end a call."""
 
     kind = ""
+    too_many_headers = grpc.StatusCode.UNAVAILABLE  # the connection is closed
     small_limits = ()
 
     def setUp(self):
@@ -89,13 +82,15 @@ class EdgeCases:
         self.channel = self.edge.channel()
         self.addCleanup(self.channel.close)
         # A proxy that asks for health first may not know the server yet.
-        while True:
-            try:
-                self.assertEqual(call_health(self.channel), SERVING)
-                return
-            except grpc.RpcError as error:
-                if error.code() != grpc.StatusCode.UNAVAILABLE:
-                    raise
+        processes.until(self.is_serving)
+
+    def is_serving(self):
+        try:
+            return call_health(self.channel) == SERVING
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.UNAVAILABLE:
+                raise
+            return False
 
     def accepted(self):
         return self.server.metric("lamella_requests_accepted_total")
@@ -106,8 +101,7 @@ class EdgeCases:
         stream.read_first_tokens()  # long before the last: nothing holds the answer back
         self.assertEqual(self.server.metric("lamella_running_sequences"), 1)
         stream.call.cancel()
-        while self.server.metric('lamella_requests_finished_total{reason="cancelled"}') < 1:
-            pass
+        processes.until(lambda: self.server.metric('lamella_requests_finished_total{reason="cancelled"}') >= 1)
         whole = Stream(self.channel, 300)
         self.assertEqual((whole.read_to_end(), whole.tokens, whole.finished), (grpc.StatusCode.OK, 300, 1))
 
@@ -116,7 +110,7 @@ class EdgeCases:
         for metadata in ([("x-large", "v" * 20_000)], [(f"x-{i}", "v" * 100) for i in range(200)]):
             with self.assertRaises(grpc.RpcError) as caught:
                 Stream(self.channel, 5, metadata).read_to_end()
-            self.assertNotEqual(caught.exception.code(), grpc.StatusCode.OK)
+            self.assertEqual(caught.exception.code(), self.too_many_headers)
             self.assertEqual(self.server.metric('lamella_requests_rejected_total{reason="metadata_too_large"}'), 0)
         self.assertEqual(self.accepted(), 0)
         self.assertEqual(Stream(self.channel, 5).read_to_end(), grpc.StatusCode.OK)
@@ -128,10 +122,11 @@ class EdgeCases:
         for acknowledge in (True, False):
             with self.edge.connect_tls() as connection:
                 h2.begin(connection, acknowledge)
-                sent = h2.send_all_that_goes(connection, h2.fragmented_request(1, GENERATE, 4000, 1000))
+                sent = h2.send_all_that_goes(connection, h2.fragmented_request(1, calls.GENERATE, 4000, 1000))
                 answers = list(h2.read_frames(connection)) if sent < 4_000_000 else self.read_until_refused(connection)
                 refused = [a for a in answers if a[0] in (h2.RST_STREAM, h2.GOAWAY, h2.HEADERS)]
-                self.assertTrue(refused or sent < 4_000_000, f"took {sent} bytes without a word")
+                # What the proxy said last may be lost where it closes on data that it has not read.
+                self.assertTrue(refused or not abuse.is_open(connection), f"took {sent} bytes without a word")
         self.assertEqual(self.accepted(), 1)  # the other's
         self.assertEqual(self.server.metric('lamella_requests_rejected_total{reason="metadata_too_large"}'), 0)
         tokens = other.tokens
@@ -235,6 +230,7 @@ class NginxTest(EdgeCases, unittest.TestCase):
 
 class EnvoyTest(EdgeCases, unittest.TestCase):
     kind = "envoy"
+    too_many_headers = grpc.StatusCode.INTERNAL  # the stream is reset
     small_limits = [("max_tokens: 400, tokens_per_fill: 200, fill_interval: 1s", "max_tokens: 20, tokens_per_fill: 1, fill_interval: 600s")]
 
 

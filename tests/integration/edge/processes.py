@@ -1,9 +1,11 @@
 """Real processes for tests of the edge: lamella-server, and a proxy with its profile of deploy/proxy in front of it.
 
-Everything listens on loopback, on ports that were free. Used by edge_proxy_test.py and by scripts/prove/edge.py.
+Everything listens on loopback, on ports that were free. For the tests of this folder and for scripts/prove.
 """
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import pathlib
 import re
@@ -21,6 +23,22 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 PROFILES = ROOT / "deploy/proxy"
 TOOLS = ROOT / ".deps/tools/bin"
 START_SECONDS = 60
+
+
+def until(holds, seconds: float = 120) -> None:
+    """Asks, with short pauses, until holds() is true. TimeoutError after so long."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not true within {seconds:g} s")
+        time.sleep(0.02)
+
+
+def credentials(names, tenant: str = "", roles=("inference",), limits=None) -> str:
+    """The text of a credentials file in which each caller's key is its name; tenant: of all of them, else each its own."""
+    callers = [{"name": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "tenant": tenant or name, "roles": list(roles)}
+               for name in names]
+    return json.dumps({"credentials": callers, "tenants": limits or {}})
 
 
 def free_port() -> int:
@@ -164,7 +182,7 @@ class Edge(Process):
         self._await_port()
 
     def _addresses(self, kind, server):
-        (data, admin) = (address.rpartition(":")[2] for address in (server.address, server.admin if server.admin != "off" else ":1"))
+        (data, admin) = (address.rpartition(":")[2] for address in (server.address, server.admin))
         if kind == "envoy":
             words = "{{address: {0}, port_value: {1}}}"
             return [(words.format("0.0.0.0", 50443), words.format("127.0.0.1", self.port)),

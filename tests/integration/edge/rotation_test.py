@@ -4,68 +4,21 @@ Callers whose key is in every file, on connections that stay and on fresh ones, 
 replaced, file by file and in any order: no call may fail. --json prints the figures.
 """
 import argparse
-import hashlib
 import json
 import pathlib
 import ssl
 import subprocess
 import sys
 import tempfile
-import threading
 import unittest
 
 import grpc
-from lamella.v1 import generation_pb2 as pb
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import calls  # noqa: E402
 import processes  # noqa: E402
 
-MODEL_INFO = "/lamella.v1.GenerationService/GetModelInfo"
-GENERATE = "/lamella.v1.GenerationService/Generate"
 CALLERS = 2
-
-
-def call(channel, key, path=MODEL_INFO, request=b""):
-    """The status of a call that is read to its end."""
-    stream = channel.unary_stream(path)(request, timeout=120, metadata=(("authorization", f"Bearer {key}"),))
-    try:
-        for _ in stream:
-            pass
-    except grpc.RpcError as error:
-        return error.code().name, error.details()
-    return "OK", ""
-
-
-class Callers:
-    """Threads that call until they are stopped, in turn on a steady connection and on a fresh one."""
-
-    def __init__(self, connect):
-        self.connect, self.calls, self.failures = connect, 0, []
-        self._stopping, self._lock = threading.Event(), threading.Lock()
-        self._threads = [threading.Thread(target=self._run) for _ in range(CALLERS)]
-        for thread in self._threads:
-            thread.start()
-
-    def _note(self, outcome):
-        with self._lock:
-            self.calls += 1
-            if outcome[0] != "OK":
-                self.failures.append(outcome)
-
-    def _run(self):
-        generate = pb.GenerateRequest(text="ab")
-        generate.stop.max_tokens = 20
-        with self.connect() as steady:
-            while not self._stopping.is_set():
-                self._note(call(steady, "steady"))
-                self._note(call(steady, "steady", GENERATE, generate.SerializeToString()))
-                with self.connect() as fresh:
-                    self._note(call(fresh, "steady"))
-
-    def stop(self):
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join()
 
 
 class RotationTest(unittest.TestCase):
@@ -86,9 +39,7 @@ class RotationTest(unittest.TestCase):
         self.addCleanup(self.server.stop)
 
     def write_credentials(self, i):
-        entries = [{"name": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "tenant": "anna", "roles": ["inference"]}
-                   for name in ("steady", f"key-{i}")]
-        text = json.dumps({"credentials": entries, "tenants": {"anna": {"weight": 1 + i}}})
+        text = processes.credentials(("steady", f"key-{i}"), tenant="anna", limits={"anna": {"weight": 1 + i}})
         (self.folder / "credentials.json").write_text(text)
 
     def write_pair(self, i):
@@ -111,17 +62,15 @@ class RotationTest(unittest.TestCase):
         taken = self.server.metric("lamella_credentials_reloads_total")
         self.write_credentials(i)
         self.write_pair(i)
-        while self.server.metric("lamella_credentials_reloads_total") == taken:
-            pass
+        processes.until(lambda: self.server.metric("lamella_credentials_reloads_total") > taken)
         with self.connect() as channel:
-            self.assertEqual(call(channel, f"key-{i}")[0], "OK", "the new key counts")
-            self.assertEqual(call(channel, f"key-{i - 1}")[0], "UNAUTHENTICATED", "the old key does not")
+            self.assertEqual(calls.outcome(channel, key=f"key-{i}")[0], "OK", "the new key counts")
+            self.assertEqual(calls.outcome(channel, key=f"key-{i - 1}")[0], "UNAUTHENTICATED", "the old key does not")
         wanted = self.pairs[i][0].read_text().strip()
-        while self.shown().strip() != wanted:
-            pass
+        processes.until(lambda: self.shown().strip() == wanted)
 
     def test_no_call_fails(self):
-        callers = Callers(self.connect)
+        callers = calls.Callers(self.connect, CALLERS, key="steady", tokens=20)
         try:
             for i in range(1, ROUNDS + 1):
                 self.rotate(i)

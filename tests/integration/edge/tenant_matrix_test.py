@@ -41,7 +41,7 @@ def adapter_files():
 
 
 class TenantMatrixTest(unittest.TestCase):
-    figures = {"methods": 0, "comparisons": 0, "observable": 0}
+    figures = {"methods": 0, "comparisons": 0, "counters": 0, "observable": 0}
 
     @classmethod
     def setUpClass(cls):
@@ -49,9 +49,7 @@ class TenantMatrixTest(unittest.TestCase):
         cls.addClassCleanup(cls.folder.cleanup)
         model, credentials = f"{cls.folder.name}/tiny.gguf", pathlib.Path(cls.folder.name) / "credentials.json"
         subprocess.run([MODEL_WRITER, model], check=True)
-        credentials.write_text(json.dumps({"credentials": [
-            {"name": name, "sha256": hashlib.sha256(name.encode()).hexdigest(), "tenant": name, "roles": ROLES}
-            for name in ("anna", "ben")]}))
+        credentials.write_text(processes.credentials(("anna", "ben"), roles=ROLES))
         cls.server = processes.Server(SERVER, model, "--dtype=float32", "--threads=1", "--kv-cache-bytes=16MiB",
                                       f"--credentials={credentials}", f"--adapters-store={cls.folder.name}/store")
         cls.addClassCleanup(cls.server.stop)
@@ -97,8 +95,6 @@ class TenantMatrixTest(unittest.TestCase):
                 request.name = f"{full}/versions/{version}" if of_version else full
             elif field.name == "parent":
                 request.parent = full if method.name == "ListVersions" else f"tenants/{tenant}"
-            elif field.name == "tenant":
-                request.tenant = f"tenants/{tenant}"
             elif field.name == "header":
                 request.header.adapter = full
                 request.header.config_bytes = request.header.weights_bytes = 10
@@ -140,25 +136,70 @@ class TenantMatrixTest(unittest.TestCase):
         code = answers[0][0]
         self.assertIn(code, (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.PERMISSION_DENIED), f"{method.name}: {answers[0]}")
 
+    def naming_methods(self):
+        return [method for method in self.methods if method.name not in NAMELESS]
+
+    def candidates(self, method):
+        """Groups of (tenant, adapter, version), of which nobody but anna may know which are there."""
+        other = hashlib.sha256(b"other").hexdigest()
+        if method.name == "Generate":
+            return [[("anna", form.format(name), self.version) for name in (SECRET, ABSENT)]
+                    for form in ("{}", "{}@live", "{}@sha256:" + self.version[:12])]
+        groups = [[("anna", SECRET, self.version), ("anna", ABSENT, self.version), ("anna", SECRET, other), ("zoes", SECRET, self.version)]]
+        if method.name != "GetTenantUsage" and method.request.DESCRIPTOR.fields_by_name.get("name"):
+            groups.append([("-", SECRET, self.version), ("-", ABSENT, self.version), ("ben", SECRET, other)])
+        return groups
+
+    def series(self):
+        """Each series of /metrics that a call can move, and its value, once nothing moves any more."""
+        seen = [None]
+
+        def settled():
+            pairs = re.findall(r"^((?:lamella_|vllm:)\S*) (\S+)$", self.server.metrics(), re.MULTILINE)
+            # This one's value is the time of the scrape.
+            seen.append({name: "" if name.startswith("vllm:lora_requests_info") else value for name, value in pairs})
+            return seen[-1] == seen[-2]
+
+        processes.until(settled)
+        return seen[-1]
+
+    def moved_by(self, method, candidate):
+        """By how much a call changes which series; a new one counts even at 0."""
+        before = self.series()
+        self.ask(method, [self.request(method, *candidate)], enough=1)
+        return {name: float(value or 0) - float(before.get(name) or 0) for name, value in self.series().items() if value != before.get(name)}
+
+    def usage_of_anna(self):
+        method = self.method("GetTenantUsage")
+        answer = self.ask(method, [self.request(method, "anna", "", "")], "anna")
+        usage = method.response.FromString(answer.responses[0])
+        usage.ClearField("read_time")
+        return usage
+
     def test_every_method_that_names_something_is_tried(self):
         for method in self.methods:
             request = self.request(method, "anna", SECRET, self.version)
             self.assertEqual(request is None, method.name in NAMELESS, method.path)
 
     def test_foreign_and_unknown_names_get_one_answer(self):
-        other = hashlib.sha256(b"other").hexdigest()
-        for method in self.methods:
-            if method.name in NAMELESS:
-                continue
+        for method in self.naming_methods():
             self.figures["methods"] += 1
-            if method.name == "Generate":
-                for form in ("{}", "{}@live", "{}@sha256:" + self.version[:12]):
-                    self.compare(method, *(("anna", form.format(name), self.version) for name in (SECRET, ABSENT)))
-                continue
-            self.compare(method, ("anna", SECRET, self.version), ("anna", ABSENT, self.version), ("anna", SECRET, other),
-                         ("zoes", SECRET, self.version))
-            if method.name != "GetTenantUsage" and method.request.DESCRIPTOR.fields_by_name.get("name"):
-                self.compare(method, ("-", SECRET, self.version), ("-", ABSENT, self.version), ("ben", SECRET, other))
+            for candidates in self.candidates(method):
+                self.compare(method, *candidates)
+
+    def test_foreign_and_unknown_names_move_the_same_counters(self):
+        before = self.usage_of_anna()
+        for method in self.naming_methods():
+            for first, *others in self.candidates(method):
+                wanted = self.moved_by(method, first)
+                for candidate in others:
+                    moved = self.moved_by(method, candidate)
+                    self.figures["counters"] += 1
+                    self.figures["observable"] += moved != wanted
+                    self.assertEqual(moved, wanted, f"{method.name} {first} {candidate}")
+                if method.name == "Generate":
+                    self.assertIn('lamella_requests_rejected_total{reason="adapter_not_found"}', wanted)
+        self.assertEqual(self.usage_of_anna(), before)  # what others ask for is no use of hers
 
     def test_lists_and_watches_of_ones_own_tell_of_nobody_else(self):
         for name, field in (("ListUsableAdapters", None), ("ListAdapters", "tenants/-"), ("ListMisfits", "tenants/-"),
