@@ -15,24 +15,27 @@ DEPLOY = pathlib.Path(__file__).resolve().parent
 NOTE = "# Written by deploy/generate.py from {}: change that.\n"
 
 
+def replaced(name, pairs):
+    """The text of a file with each first of a pair, which must be there, replaced by the second."""
+    text = (DEPLOY / name).read_text(encoding="utf-8")
+    for old, new in pairs:
+        if old not in text:
+            raise SystemExit(f"{name} has no {old!r}")
+        text = text.replace(old, new)
+    return text
+
+
 def edge_profile():
     """The edge in a pod of its own: the servers by their headless service."""
-    text = (DEPLOY / "proxy/envoy.yaml").read_text(encoding="utf-8")
-    for old, new in ((f"address: 127.0.0.1, port_value: {port}", f"address: lamella-servers, port_value: {port}")
-                     for port in (50051, 50052)):
-        if old not in text:
-            raise SystemExit(f"proxy/envoy.yaml has no {old!r}")
-        text = text.replace(old, new)
-    return text.replace("/etc/lamella/edge/certificate.yaml", "/etc/lamella/config/certificate.yaml")
+    servers = [(f"address: 127.0.0.1, port_value: {port}", f"address: lamella-servers, port_value: {port}") for port in (50051, 50052)]
+    return replaced("proxy/envoy.yaml", [*servers, ("/etc/lamella/edge/certificate.yaml", "/etc/lamella/config/certificate.yaml")])
 
 
 def certificate():
     """Files named as cert-manager names them in a secret."""
-    text = (DEPLOY / "proxy/envoy-certificate.yaml").read_text(encoding="utf-8")
-    return text.replace("certificate_chain: {filename: /etc/lamella/edge/tls.pem}",
-                        "certificate_chain: {filename: /etc/lamella/edge/tls.crt}").replace(
-                            "private_key: {filename: /etc/lamella/edge/tls.pem}",
-                            "private_key: {filename: /etc/lamella/edge/tls.key}")
+    return replaced("proxy/envoy-certificate.yaml", [
+        ("certificate_chain: {filename: /etc/lamella/edge/tls.pem}", "certificate_chain: {filename: /etc/lamella/edge/tls.crt}"),
+        ("private_key: {filename: /etc/lamella/edge/tls.pem}", "private_key: {filename: /etc/lamella/edge/tls.key}")])
 
 
 def prometheus_rule():
@@ -65,4 +68,5 @@ def main():
     print(f"generated: {len(FILES)} files, {len(stale)} changed")
 
 
-main()
+if __name__ == "__main__":
+    main()

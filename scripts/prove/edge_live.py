@@ -3,7 +3,6 @@
 The server is lamella-server over a model that is made here: two small layers, thousands of tokens a second, so that what is
 measured is the edge and not the arithmetic.
 """
-import hashlib
 import json
 import pathlib
 import signal
@@ -21,17 +20,14 @@ from report import Row
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "client/python"), str(ROOT / "tests/integration/edge")]
-import abuse  # noqa: E402
+import abuse as attacks  # noqa: E402
+import calls  # noqa: E402
 import processes  # noqa: E402
-import raw_http2 as h2  # noqa: E402
-from lamella import LamellaError  # noqa: E402
-from lamella.v1 import generation_pb2 as pb  # noqa: E402
 from lamella.v1 import generation_pb2_grpc  # noqa: E402
 
 BIN = ROOT / "build/release/bin"
-TARGETS = ["lamella-server", "lamella", "write_tiny_model"]
+TARGETS = ["lamella-server", "lamella", "lamella-load", "write_tiny_model"]
 PROXIES = ("envoy", "haproxy", "nginx")
-CHECK = "/grpc.health.v1.Health/Check"
 WATCH = "/grpc.health.v1.Health/Watch"
 NOT_SERVING = b"\x08\x02"
 SMALL_KV = "--kv-cache-bytes=16MiB"  # 65,536 tokens
@@ -51,14 +47,26 @@ def served(*flags):
             server.stop()
 
 
+def make_adapters(server, folder, count):
+    """Adapters load-0, load-1, ... of a few ranks, with the alias live."""
+    subprocess.run([BIN / "lamella-load", "make-adapters", f"--model={folder}/tiny.gguf", f"--adapters={count}",
+                    f"--server={server.address}", f"--admin={server.admin}", "--ranks=4,8,16"], check=True, capture_output=True)
+
+
+def live_version(server, adapter):
+    """The digest of the version that the alias live of an adapter means."""
+    shown = subprocess.run([BIN / "lamella", "--admin", server.admin, "adapters", "get", adapter, "live", "--output=json"], check=True,
+                           capture_output=True, text=True)
+    return json.loads(shown.stdout)["version"]
+
+
 @contextmanager
 def proxied(kind, server, folder, connections=400):
     edge = processes.Edge(kind, server, folder, connections=connections)
     try:
         with edge.channel() as channel:
             grpc.channel_ready_future(channel).result(60)
-            while not healthy(channel):
-                time.sleep(0.05)
+            processes.until(lambda: healthy(channel))
         yield edge
     finally:
         edge.stop()
@@ -66,19 +74,15 @@ def proxied(kind, server, folder, connections=400):
 
 def healthy(channel):
     try:
-        return channel.unary_unary(CHECK)(b"", timeout=60) == b"\x08\x01"
+        return channel.unary_unary(calls.CHECK)(b"", timeout=60) == b"\x08\x01"
     except grpc.RpcError:
         return False
 
 
-def generate(channel, tokens, key=None, text="ab"):
+def generate(channel, tokens, key="", text="ab", adapter=""):
     """The call of a stream of `tokens` tokens."""
-    request = pb.GenerateRequest(text=text)
-    request.stop.max_tokens = tokens
-    request.stop.ignore_eos = True
-    request.output.token_ids = True
-    metadata = [("authorization", f"Bearer {key}")] if key else None
-    return generation_pb2_grpc.GenerationServiceStub(channel).Generate(request, metadata=metadata, timeout=300)
+    request = calls.generate_request(tokens, text, adapter)
+    return generation_pb2_grpc.GenerationServiceStub(channel).Generate(request, metadata=calls.with_key(key), timeout=300)
 
 
 def read(call):
@@ -122,20 +126,11 @@ class Load:
 def metadata(_quick):
     """Floods of headers straight at the server, each with a request behind it that would be work."""
     sizes = [(40, 100), (100, 100), (200, 1000), (1000, 1000), (4000, 1000)]
-    body = abuse.message(abuse.generate_body(3))
     with served() as (server, _):
         sent = 0
         for entries, size in sizes:
             for acknowledge in (True, False):
-                with abuse.connect_plain(server.address) as connection:
-                    h2.begin(connection, acknowledge)
-                    frames = list(h2.fragmented_request(1, abuse.GENERATE, entries, size))
-                    frames[0] = h2.frame(h2.HEADERS, 0, 1, h2.request_headers(abuse.GENERATE))
-                    frames.append(h2.frame(h2.DATA, h2.END_STREAM, 1, body))
-                    sent += h2.send_all_that_goes(connection, frames)
-                    for kind, flags, stream, _payload in h2.read_frames(connection):
-                        if kind == h2.GOAWAY or (stream == 1 and (kind == h2.RST_STREAM or flags & h2.END_STREAM)):
-                            break
+                sent += attacks.headers_with_work(lambda: attacks.connect_plain(server.address), entries, size, acknowledge)
         accepted = server.metric("lamella_requests_accepted_total")
         refused = server.metric('lamella_requests_rejected_total{reason="metadata_too_large"}')
         expected = 2  # 40 entries of 100 bytes are within the limit: the control
@@ -159,12 +154,12 @@ def attack_all(server, connect, scale, good_channel, idle_scale):
         peak.append(processes.rss_bytes(server.pid))
         time.sleep(0.5)
 
-    for attack in (abuse.fragmented_headers, abuse.unacknowledged_headers, abuse.endless_headers, abuse.resets, abuse.pings,
-                   abuse.settings):
+    for attack in (attacks.fragmented_headers, attacks.unacknowledged_headers, attacks.endless_headers, attacks.resets, attacks.pings,
+                   attacks.settings):
         attack(connect, scale)
         sample()
-    abuse.slow_readers(connect, scale, sample)
-    stayed = abuse.idle_connections(connect, idle_scale, sample)
+    attacks.slow_readers(connect, scale, sample)
+    stayed = attacks.idle_connections(connect, idle_scale, sample)
     sample()
     return load.stop(), max(peak), stayed
 
@@ -174,7 +169,7 @@ def tell(codes):
     return ", ".join(f"{count} {name}" for name, count in sorted(names.items()))
 
 
-def abuse_rows(quick):
+def abuse(quick):
     """The same attacks through each edge, and straight at the server."""
     scale, idle = (0.1, 0.05) if quick else (1, 1)
     rows = []
@@ -186,7 +181,7 @@ def abuse_rows(quick):
         with served(SMALL_KV) as (server, folder), proxied(kind, server, folder, connections=4000) as edge, edge.channel() as good:
             use_all_memory(good)
             before, edge_before = processes.rss_bytes(server.pid), edge.rss_bytes()
-            codes, peak, stayed = attack_all(server, lambda: edge.connect_tls(abuse.ATTACKER), scale, good, idle)
+            codes, peak, stayed = attack_all(server, lambda: edge.connect_tls(attacks.ATTACKER), scale, good, idle)
             growth, edge_growth = peak / before - 1, (edge.rss_bytes() - edge_before) / 1e6
         failed = sum(count for code, count in codes.items() if code != grpc.StatusCode.OK)
         rows.append(Row.judge(figure, "<= 10%, 0 failed",
@@ -195,7 +190,7 @@ def abuse_rows(quick):
     with served(SMALL_KV) as (server, _), grpc.insecure_channel(server.address) as good:
         use_all_memory(good)
         before = processes.rss_bytes(server.pid)
-        codes, peak, stayed = attack_all(server, lambda: abuse.connect_plain(server.address), scale, good, idle)
+        codes, peak, stayed = attack_all(server, lambda: attacks.connect_plain(server.address), scale, good, idle)
         alive = server.process.poll() is None and read(generate(good, 50)) == (grpc.StatusCode.OK, 50)
     failed = sum(count for code, count in codes.items() if code != grpc.StatusCode.OK)
     rows.append(Row.judge("the same straight at the server", "stays up, growth reported",
@@ -208,8 +203,8 @@ def drain(quick):
     """SIGTERM while streams run and others come, through each edge."""
     rows = []
     streams, tokens = (16, 1500) if quick else (48, 4000)
-    for kind in PROXIES:
-        figure = f"SIGTERM with {streams} running streams under load, through {kind}"
+    for kind in PROXIES[:1] if quick else PROXIES:
+        figure = f"SIGTERM with {streams} running streams under load, through {kind}; NOT_SERVING by a watch straight at the server"
         goal = "0 broken that could end within grace; NOT_SERVING <= 100 ms"
         if processes.missing(kind):
             rows.append(Row.not_run(figure, goal, f"no {kind}: scripts/setup.sh --tools"))
@@ -220,8 +215,8 @@ def drain(quick):
 
 
 def drain_row(figure, goal, server, channel, streams, tokens):
-    calls = [generate(channel, tokens) for _ in range(streams)]
-    for call in calls:
+    running = [generate(channel, tokens) for _ in range(streams)]
+    for call in running:
         next(call)  # Started: accepted
     load = Load(channel, 4)
     with grpc.insecure_channel(server.address) as direct:
@@ -235,7 +230,7 @@ def drain_row(figure, goal, server, channel, streams, tokens):
         noticed = time.monotonic() - begin
         watch.cancel()
     with ThreadPoolExecutor(streams) as pool:
-        ended = list(pool.map(read, calls))
+        ended = list(pool.map(read, running))
     codes = load.stop()
     status = server.wait(300)
     broken = sum(end != (grpc.StatusCode.OK, tokens) for end in ended)
@@ -244,80 +239,3 @@ def drain_row(figure, goal, server, channel, streams, tokens):
     if broken or others or status:
         return [Row.judge(figure, goal, measured, False)]
     return [report.judge_time(figure, goal, measured, noticed <= 0.1)]
-
-
-CREDENTIALS = {
-    "credentials": [{"name": name, "tenant": name, "roles": ["inference"]} for name in ("flight", "minute", "queued", "free")],
-    "tenants": {"flight": {"max_in_flight": 1}, "minute": {"tokens_per_minute": 60}, "queued": {"max_queued_tokens": 10}},
-}
-
-
-def refusals(_quick):
-    """Provokes what is refused for want of room, and looks at what each refusal carries."""
-    told = {}
-
-    def note(call):
-        try:
-            for _ in call:
-                pass
-        except grpc.RpcError as error:
-            refusal = LamellaError(error)
-            told.setdefault((refusal.code.name, refusal.reason or "no reason"), []).append(refusal.retry_after is not None)
-
-    provoke_by_tenant(note)
-    provoke_by_queue(note)
-    wanted = {"TENANT_IN_FLIGHT_LIMIT", "TENANT_TOKENS_PER_MINUTE", "TENANT_QUEUED_TOKENS", "QUEUE_FULL", "TOKENS_PER_MINUTE", "DRAINING"}
-    wait = {key: marks for key, marks in told.items() if key[0] in ("RESOURCE_EXHAUSTED", "UNAVAILABLE")}
-    count, bare = sum(map(len, wait.values())), sum(marks.count(False) for marks in wait.values())
-    nameless = sum(len(marks) for key, marks in told.items() if key[1] == "no reason")
-    seen = {key[1] for key in wait}
-    missing = sorted(wanted - seen)
-    return [Row.judge("rejections carrying RetryInfo and ErrorInfo", "100%",
-                      f"{100 * (count - bare - nameless) / max(count, 1):.0f}% of {count}: {', '.join(sorted(seen))}"
-                      + (f"; not provoked: {', '.join(missing)}" if missing else ""),
-                      count > 0 and bare == nameless == 0 and not missing)]
-
-
-@contextmanager
-def with_tenants(*flags):
-    """A server that knows CREDENTIALS; a tenant's key is its name."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = pathlib.Path(folder) / "credentials.json"
-        told = {**CREDENTIALS, "credentials": [{**entry, "sha256": hashlib.sha256(entry["name"].encode()).hexdigest()}
-                                               for entry in CREDENTIALS["credentials"]]}
-        file.write_text(json.dumps(told))
-        with served(f"--credentials={file}", *flags) as (server, _), grpc.insecure_channel(server.address) as channel:
-            yield server, channel
-
-
-def provoke_by_tenant(note):
-    with with_tenants("--drain-grace=60s") as (server, channel):
-        running = generate(channel, 100_000, "flight")
-        next(running)
-        for _ in range(20):
-            note(generate(channel, 5, "flight"))
-            note(generate(channel, 50, "minute"))
-        server.signal(signal.SIGTERM)
-        server.await_line("draining")
-        for _ in range(20):
-            note(generate(channel, 5, "free"))
-        running.cancel()
-    with with_tenants("--max-sequences=1", "--nofair-shares") as (_, channel):
-        running = generate(channel, 100_000, "free")
-        next(running)
-        with ThreadPoolExecutor(10) as pool:
-            calls = [generate(channel, 5, "queued", "ab cab ab") for _ in range(10)]
-            done = [pool.submit(note, call) for call in calls]
-            while sum(future.done() for future in done) < 9:  # one waits for the place
-                time.sleep(0.01)
-            running.cancel()
-
-
-def provoke_by_queue(note):
-    with served("--max-sequences=1", "--max-queued-requests=1") as (server, _), grpc.insecure_channel(server.address) as channel:
-        calls = [generate(channel, 3000) for _ in range(20)]
-        with ThreadPoolExecutor(20) as pool:
-            list(pool.map(note, calls))
-    with served("--tokens-per-minute=100") as (server, _), grpc.insecure_channel(server.address) as channel:
-        for _ in range(10):
-            note(generate(channel, 60))

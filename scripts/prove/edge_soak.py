@@ -13,17 +13,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import report
-from google.protobuf import timestamp_pb2  # noqa: F401  pylint: disable=unused-import
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from report import Row
 
 import edge_live as live
 import processes
+import protocol
 
 CALLERS = 6
 CHANGES = 25_000  # fill the ring of events that watchers may still read (watch_hub.h), and the pages that SQLite keeps
 ADAPTERS = 12
 BUCKETS = 20
+# 97.5% points of Student's t for 1, 2, ... degrees of freedom: one interval of 95%.
+STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101)
 LEAST_MINUTES = 8  # before that what grows are caches and pools
 MEGABYTE = 1e6
 
@@ -64,11 +65,7 @@ class Callers:
             return self._ask_for_nothing(channel)
         tokens = draw.choice([5, 20, 80, 300])
         adapter = f"load-{draw.randrange(ADAPTERS)}" if chance < 0.8 else ""
-        request = live.pb.GenerateRequest(text="ab " * draw.randrange(1, 60), adapter_id=adapter)
-        request.stop.max_tokens = tokens
-        request.stop.ignore_eos = True
-        request.output.token_ids = True
-        call = live.generation_pb2_grpc.GenerationServiceStub(channel).Generate(request, timeout=300)
+        call = live.generate(channel, tokens, text="ab " * draw.randrange(1, 60), adapter=adapter)
         if draw.random() < 0.2:
             next(call)
             call.cancel()
@@ -80,8 +77,7 @@ class Callers:
 
     @staticmethod
     def _ask_for_nothing(channel):
-        request = live.pb.GenerateRequest(text="ab", adapter_id="nobody")
-        code, _ = live.read(live.generation_pb2_grpc.GenerationServiceStub(channel).Generate(request, timeout=60))
+        code, _ = live.read(live.generate(channel, 5, adapter="nobody"))
         if code != grpc.StatusCode.NOT_FOUND:
             raise RuntimeError(f"{code} for an adapter that is not there")
         return "refused"
@@ -117,18 +113,19 @@ def slope(samples):
         inside = [b for t, b in samples if begin + i * width <= t <= begin + (i + 1) * width]
         if inside:
             points.append((begin + (i + 0.5) * width, min(inside)))
-    n = len(points)
+    n = len(points)  # spans without a sample have no point
+    if n < 3:
+        return 0.0, math.inf
     mean_t, mean_b = sum(t for t, _ in points) / n, sum(b for _, b in points) / n
     spread = sum((t - mean_t) ** 2 for t, _ in points)
     rise = sum((t - mean_t) * (b - mean_b) for t, b in points) / spread
     rest = sum((b - mean_b - rise * (t - mean_t)) ** 2 for t, b in points)
-    return rise, 2.1 * math.sqrt(rest / (n - 2) / spread)  # t of 18 degrees of freedom
+    return rise, STUDENT[n - 3] * math.sqrt(rest / (n - 2) / spread)
 
 
 def prepare(server, folder):
     """The adapters that callers ask for, and a folder with the one that comes and goes."""
-    subprocess.run([live.BIN / "lamella-load", "make-adapters", f"--model={folder}/tiny.gguf", f"--adapters={ADAPTERS}",
-                    f"--server={server.address}", f"--admin={server.admin}", "--ranks=4,8,16"], check=True, capture_output=True)
+    live.make_adapters(server, folder, ADAPTERS)
     subprocess.run([live.BIN / "lamella", "--admin", server.admin, "adapters", "download", "load-0", "live", str(folder / "adapter")],
                    check=True, capture_output=True)
     config = json.loads((folder / "adapter/adapter_config.json").read_text())
@@ -138,14 +135,9 @@ def prepare(server, folder):
 
 def fill_what_is_kept(server, changes):
     """An alias is set so often that what the server keeps of late changes, on purpose and up to a bound, is full."""
-    pool = descriptor_pool.Default()  # has the data API already, and what both import
-    for file in descriptor_pb2.FileDescriptorSet.FromString((live.ROOT / "proto/golden/lamella.desc").read_bytes()).file:
-        if file.name == "lamella/v1/adapter_admin.proto":
-            pool.AddSerializedFile(file.SerializeToString())
-    request = message_factory.MessageFactory(pool).GetPrototype(pool.FindMessageTypeByName("lamella.v1.SetAliasRequest"))
-    shown = subprocess.run([live.BIN / "lamella", "--admin", server.admin, "adapters", "get", "load-0", "live", "--output=json"], check=True,
-                           capture_output=True, text=True)
-    body = request(name="tenants/default/adapters/load-0", alias="again", version=json.loads(shown.stdout)["version"]).SerializeToString()
+    request = protocol.Protocol(live.ROOT / "proto/golden/lamella.desc").message("lamella.v1.SetAliasRequest")
+    version = live.live_version(server, "load-0")
+    body = request(name="tenants/default/adapters/load-0", alias="again", version=version).SerializeToString()
     with grpc.insecure_channel(server.admin) as channel:
         set_alias = channel.unary_unary("/lamella.v1.AdapterAdminService/SetAlias")
         with ThreadPoolExecutor(8) as threads:
@@ -165,10 +157,13 @@ def soak(minutes):
         while time.monotonic() - begin < 60 * minutes and server.process.poll() is None:
             time.sleep(min(1, minutes / 4))
             # The first third fills caches and pools.
-            if time.monotonic() - begin > 20 * minutes:
+            if time.monotonic() - begin > 20 * minutes and server.process.poll() is None:
                 samples.append((time.monotonic(), processes.rss_bytes(server.pid)))
                 files.append(processes.open_files(server.pid))
         callers.stop()
+        if server.process.poll() is not None:
+            died = f"the server ended with {server.process.returncode} after {time.monotonic() - begin:.0f} s: {server.output()[-600:].strip()}"
+            return [Row.judge(figure, "the server stays up", died, False)]
         evictions = server.metric("lamella_adapter_evictions_total")
         integrity = server.metric("lamella_integrity_failures_total")
     rise, half = (3600 * value / MEGABYTE for value in slope(samples))
