@@ -139,10 +139,7 @@ absl::StatusOr<ModelInfo> Client::GetModelInfo() {
   const grpc::Status status =
       impl_->stub->GetModelInfo(&context, v1::GetModelInfoRequest(), &response);
   if (!status.ok()) return FromGrpc(status);
-  return ModelInfo{response.model(),        response.fingerprint(),
-                   response.architecture(), response.context_tokens(),
-                   response.vocab_size(),   response.dtype(),
-                   response.isa(),          response.server_version()};
+  return ToModelInfo(response);
 }
 
 absl::StatusOr<std::vector<AdapterInfo>> Client::ListAdapters() {

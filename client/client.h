@@ -85,8 +85,10 @@ struct TokenLogprobs {
 struct Choice {
   std::string text;
   std::vector<int32_t> token_ids;
-  std::vector<TokenLogprobs> logprobs;  // of each of token_ids, if asked for
-  std::string finish_reason;            // "stop_token", "stop_string" or "length"
+  std::vector<TokenLogprobs> logprobs;   // of each of token_ids, if asked for
+  std::string finish_reason;             // "stop_token", "stop_string" or "length"
+  std::string stop_string;               // what matched, with "stop_string"
+  std::optional<int32_t> stop_token_id;  // and with "stop_token"
 };
 
 // The first choice, and what is true of all of them.
@@ -108,15 +110,43 @@ struct Answer : Choice {
   double mean_distinct_adapters = 0;
 };
 
+// Of one request.
+struct RequestLimits {
+  int64_t max_prompt_bytes = 0;
+  int32_t max_stop_strings = 0;
+  int32_t max_stop_string_bytes = 0;
+  int32_t max_stop_token_ids = 0;
+  int32_t max_texts = 0;  // of one Tokenize or Detokenize
+  int32_t max_n = 0;
+  int32_t max_logit_bias = 0;
+  int32_t max_logprobs = 0;
+  int32_t max_prompt_logprobs = 0;
+  int32_t max_cache_salt_bytes = 0;
+};
+
+// Of all requests of the caller's tenant together, and what they have now. 0: no limit of its own.
+struct CallerLimits {
+  double weight = 0;
+  int32_t max_in_flight = 0;
+  int64_t max_queued_tokens = 0;
+  int64_t tokens_per_minute = 0;
+  int32_t in_flight = 0;
+  int64_t queued_tokens = 0;
+};
+
 struct ModelInfo {
   std::string model;
   std::string fingerprint;
   std::string architecture;
   int32_t context_tokens = 0;
   int32_t vocab_size = 0;
+  std::vector<int32_t> eos_token_ids;
   std::string dtype;
   std::string isa;
   std::string server_version;
+  std::vector<std::string> features;  // what the server can do beyond the first version, by name
+  RequestLimits limits;
+  CallerLimits caller_limits;
 };
 
 struct AdapterInfo {

@@ -74,7 +74,12 @@ void FoldStarted(const v1::Started& started, Answer* answer) {
 void FoldFinished(const v1::Finished& finished, Answer* answer) {
   for (const v1::Choice& ended : finished.choices()) {
     Choice* const choice = ChoiceAt(ended.index(), answer);
-    if (choice != nullptr) choice->finish_reason = FinishReasonName(ended.finish_reason());
+    if (choice == nullptr) continue;
+    choice->finish_reason = FinishReasonName(ended.finish_reason());
+    choice->stop_string = ended.stop_string();
+    if (ended.matched_case() == v1::Choice::kStopTokenId) {
+      choice->stop_token_id = ended.stop_token_id();
+    }
   }
   answer->prompt_tokens = finished.usage().prompt_tokens();
   answer->cached_tokens = finished.usage().cached_tokens();
@@ -85,6 +90,28 @@ void FoldFinished(const v1::Finished& finished, Answer* answer) {
   answer->decode = FromProto(finished.timings().decode());
   answer->steps = finished.timings().steps();
   answer->mean_distinct_adapters = finished.timings().mean_distinct_adapters();
+}
+
+RequestLimits FromProto(const v1::Limits& limits) {
+  return {.max_prompt_bytes = limits.max_prompt_bytes(),
+          .max_stop_strings = limits.max_stop_strings(),
+          .max_stop_string_bytes = limits.max_stop_string_bytes(),
+          .max_stop_token_ids = limits.max_stop_token_ids(),
+          .max_texts = limits.max_texts(),
+          .max_n = limits.max_n(),
+          .max_logit_bias = limits.max_logit_bias(),
+          .max_logprobs = limits.max_logprobs(),
+          .max_prompt_logprobs = limits.max_prompt_logprobs(),
+          .max_cache_salt_bytes = limits.max_cache_salt_bytes()};
+}
+
+CallerLimits FromProto(const v1::CallerLimits& limits) {
+  return {.weight = limits.weight(),
+          .max_in_flight = limits.max_in_flight(),
+          .max_queued_tokens = limits.max_queued_tokens(),
+          .tokens_per_minute = limits.tokens_per_minute(),
+          .in_flight = limits.in_flight(),
+          .queued_tokens = limits.queued_tokens()};
 }
 
 v1::Priority ToProto(Priority priority) {
@@ -170,6 +197,21 @@ std::string_view Fold(const v1::GenerateResponse& response, Answer* answer) {
       break;  // an event of a later version
   }
   return {};
+}
+
+ModelInfo ToModelInfo(const v1::GetModelInfoResponse& response) {
+  return {.model = response.model(),
+          .fingerprint = response.fingerprint(),
+          .architecture = response.architecture(),
+          .context_tokens = response.context_tokens(),
+          .vocab_size = response.vocab_size(),
+          .eos_token_ids = {response.eos_token_ids().begin(), response.eos_token_ids().end()},
+          .dtype = response.dtype(),
+          .isa = response.isa(),
+          .server_version = response.server_version(),
+          .features = {response.features().begin(), response.features().end()},
+          .limits = FromProto(response.limits()),
+          .caller_limits = FromProto(response.caller_limits())};
 }
 
 absl::Status FromGrpc(const grpc::Status& status) {

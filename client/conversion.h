@@ -14,6 +14,8 @@ v1::GenerateRequest ToProto(const GenerateOptions& options);
 // Folds one event of a stream into `answer`; returns the text that it added.
 std::string_view Fold(const v1::GenerateResponse& response, Answer* answer);
 
+ModelInfo ToModelInfo(const v1::GetModelInfoResponse& response);
+
 // The same code and message, with the details that common/base/error.h reads.
 absl::Status FromGrpc(const grpc::Status& status);
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "adapters_store/adapter_validator.h"
 #include "client/cli/model_shape.h"
 #include "client/cli/operator_commands.h"
 #include "common/base/byte_size.h"
@@ -49,7 +50,10 @@ int64_t ParametersOf(const std::vector<LoraModuleShape>& shapes) {
 
 int Capacity(const CommonOptions& common, const Arguments& arguments, int64_t cache_bytes) {
   const auto base = ReadModelShape(arguments.model);
-  if (!base.ok()) return Fail(base.status());
+  if (!base.ok()) {
+    Fail(base.status());
+    return kUsage;  // an input file is wrong, whatever is wrong with it
+  }
   const kernels::KernelTable& table = *kernels::GetKernelTable(
       kernels::Isa::kReference,
       arguments.dtype == "bf16" ? kernels::WeightType::kBF16 : kernels::WeightType::kF32);
@@ -88,7 +92,7 @@ void AddCapacity(const Registry& registry) {
                   "The base model: a .gguf file or a Hugging Face folder")
       ->required();
   app->add_option("--rank", arguments->ranks, "Ranks of adapters")
-      ->check(CLI::Range(1, 1024))
+      ->check(CLI::Range(1, AdapterLimits().max_rank))
       ->delimiter(',');
   app->add_option("--modules", arguments->modules,
                   "What adapters change: q_proj,v_proj for example. Default: all")

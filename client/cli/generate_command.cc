@@ -68,6 +68,8 @@ nlohmann::json ToJson(const client::Choice& choice) {
   nlohmann::json object = {{"text", choice.text},
                            {"token_ids", choice.token_ids},
                            {"finish_reason", choice.finish_reason}};
+  if (choice.finish_reason == "stop_string") object["stop_string"] = choice.stop_string;
+  if (choice.stop_token_id.has_value()) object["stop_token_id"] = *choice.stop_token_id;
   if (!choice.logprobs.empty()) object["logprobs"] = ToJson(choice.logprobs);
   return object;
 }
@@ -201,6 +203,18 @@ void AddSamplingOptions(CLI::App* app, GenerateOptions* request) {
   app->add_option("--n", r.n, "How many answers (1)");
 }
 
+void AddStopOptions(CLI::App* app, GenerateOptions* request) {
+  GenerateOptions& r = *request;
+  app->add_option("--stop", r.stop, "End before this string; may be given several times")
+      ->allow_extra_args(false);
+  app->add_option("--stop-token-ids", r.stop_token_ids, "End at any of these tokens: 2,13")
+      ->delimiter(',')
+      ->allow_extra_args(false);
+  app->add_flag("--include-stop", r.include_stop, "Keep what ended the answer in its text");
+  app->add_option("--min-tokens", r.min_tokens, "End at no stop before so many tokens");
+  app->add_flag("--ignore-eos", r.ignore_eos, "Go on past the model's end of text");
+}
+
 }  // namespace
 
 void AddGenerate(const Registry& registry) {
@@ -212,10 +226,7 @@ void AddGenerate(const Registry& registry) {
                   "A, A@alias or A@sha256:HEX; without it the base model answers");
   app->add_option("-n,--max-tokens", r.max_tokens,
                   "The most tokens to generate (the server's default is 16)");
-  app->add_option("--stop", r.stop, "End before this string; may be given several times")
-      ->allow_extra_args(false);
-  app->add_option("--min-tokens", r.min_tokens, "End at no stop before so many tokens");
-  app->add_flag("--ignore-eos", r.ignore_eos, "Go on past the model's end of text");
+  AddStopOptions(app, &r);
   app->add_flag("--special", r.parse_special_tokens,
                 "Read spellings such as <|im_end|> in the prompt as those tokens");
   AddSamplingOptions(app, &r);
@@ -228,6 +239,8 @@ void AddGenerate(const Registry& registry) {
       ->check(CLI::IsMember({"low", "normal", "high"}));
   app->add_option("--cache-salt", r.cache_salt,
                   "Share cached prefixes only with requests of the same salt");
+  app->add_option("--request-id", r.request_id,
+                  "Names the request in the server's log; without it the server makes a name");
   app->add_option("--batch", arguments->batch_path,
                   "Send every request of this JSON-lines file at once; - for stdin");
   app->callback([registry, arguments, app] {

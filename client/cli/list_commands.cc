@@ -11,6 +11,28 @@ namespace {
 
 constexpr size_t kShownDigits = 12;
 
+nlohmann::json ToJson(const client::RequestLimits& limits) {
+  return {{"max_prompt_bytes", limits.max_prompt_bytes},
+          {"max_stop_strings", limits.max_stop_strings},
+          {"max_stop_string_bytes", limits.max_stop_string_bytes},
+          {"max_stop_token_ids", limits.max_stop_token_ids},
+          {"max_texts", limits.max_texts},
+          {"max_n", limits.max_n},
+          {"max_logit_bias", limits.max_logit_bias},
+          {"max_logprobs", limits.max_logprobs},
+          {"max_prompt_logprobs", limits.max_prompt_logprobs},
+          {"max_cache_salt_bytes", limits.max_cache_salt_bytes}};
+}
+
+nlohmann::json ToJson(const client::CallerLimits& limits) {
+  return {{"weight", limits.weight},
+          {"max_in_flight", limits.max_in_flight},
+          {"max_queued_tokens", limits.max_queued_tokens},
+          {"tokens_per_minute", limits.tokens_per_minute},
+          {"in_flight", limits.in_flight},
+          {"queued_tokens", limits.queued_tokens}};
+}
+
 int Models(client::Client* client, const CommonOptions& common) {
   auto info = client->GetModelInfo();
   if (!info.ok()) return Fail(info.status());
@@ -20,9 +42,13 @@ int Models(client::Client* client, const CommonOptions& common) {
                                  {"architecture", info->architecture},
                                  {"context_tokens", info->context_tokens},
                                  {"vocab_size", info->vocab_size},
+                                 {"eos_token_ids", info->eos_token_ids},
                                  {"dtype", info->dtype},
                                  {"isa", info->isa},
-                                 {"server_version", info->server_version}};
+                                 {"server_version", info->server_version},
+                                 {"features", info->features},
+                                 {"limits", ToJson(info->limits)},
+                                 {"caller_limits", ToJson(info->caller_limits)}};
     absl::PrintF("%s\n", line.dump());
     return kOk;
   }

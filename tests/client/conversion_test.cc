@@ -130,6 +130,47 @@ TEST(ConversionTest, EveryOptionIsSent) {
   EXPECT_EQ(request.cache_salt(), "s");
 }
 
+TEST(ConversionTest, AnAnswerSaysWhatEndedIt) {
+  Answer answer;
+  v1::GenerateResponse event;
+  v1::Choice* const first = event.mutable_finished()->add_choices();
+  first->set_finish_reason(v1::FINISH_REASON_STOP_STRING);
+  first->set_stop_string("\n");
+  v1::Choice* const second = event.mutable_finished()->add_choices();
+  second->set_index(1);
+  second->set_finish_reason(v1::FINISH_REASON_STOP_TOKEN);
+  second->set_stop_token_id(0);
+  Fold(event, &answer);
+  EXPECT_EQ(answer.stop_string, "\n");
+  EXPECT_EQ(answer.stop_token_id, std::nullopt);
+  ASSERT_EQ(answer.more_choices.size(), 1U);
+  EXPECT_EQ(answer.more_choices[0].stop_string, "");
+  EXPECT_EQ(answer.more_choices[0].stop_token_id, 0);
+}
+
+TEST(ConversionTest, ModelInfoHasWhatTheServerTold) {
+  v1::GetModelInfoResponse response;
+  response.set_model("tiny");
+  response.set_server_version("1.2.3");
+  response.add_eos_token_ids(7);
+  response.add_features("n");
+  response.mutable_limits()->set_max_n(16);
+  response.mutable_limits()->set_max_cache_salt_bytes(128);
+  response.mutable_caller_limits()->set_weight(2.5);
+  response.mutable_caller_limits()->set_tokens_per_minute(9000);
+  response.mutable_caller_limits()->set_in_flight(3);
+  const ModelInfo info = ToModelInfo(response);
+  EXPECT_EQ(info.model, "tiny");
+  EXPECT_EQ(info.server_version, "1.2.3");
+  EXPECT_THAT(info.eos_token_ids, ElementsAre(7));
+  EXPECT_THAT(info.features, ElementsAre("n"));
+  EXPECT_EQ(info.limits.max_n, 16);
+  EXPECT_EQ(info.limits.max_cache_salt_bytes, 128);
+  EXPECT_EQ(info.caller_limits.weight, 2.5);
+  EXPECT_EQ(info.caller_limits.tokens_per_minute, 9000);
+  EXPECT_EQ(info.caller_limits.in_flight, 3);
+}
+
 TEST(ConversionTest, ReadsErrorDetailsByTheirGoogleNames) {
   rpc::v1::Status details;
   rpc::v1::ErrorInfo info;

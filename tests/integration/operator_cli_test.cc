@@ -108,9 +108,43 @@ TEST_F(OperatorCliTest, CapacityIsWhatTheServerIsCharged) {
 
 TEST_F(OperatorCliTest, CapacitySaysWhatIsWrongWithAModel) {
   const Ran ran = Run({LAMELLA_CLI_BINARY, "capacity", dir_.path() + "/none.gguf"});
-  EXPECT_EQ(ran.status, 1);
+  EXPECT_EQ(ran.status, 2) << "as docs/cli.md says of input files";
   EXPECT_THAT(ran.output, HasSubstr("MISSING_FILE"));
   EXPECT_EQ(Run({LAMELLA_CLI_BINARY, "capacity", model_, "--bytes", "many"}).status, 2);
+}
+
+// Ranks go as far as those of uploads.
+TEST_F(OperatorCliTest, CapacityTakesTheRanksThatUploadsMayHave) {
+  const auto capacity = [this](const std::string& rank) {
+    return Run({LAMELLA_CLI_BINARY, "capacity", model_, "--rank", rank}).status;
+  };
+  EXPECT_EQ(capacity("4096"), 0);
+  EXPECT_EQ(capacity("4097"), 2);
+}
+
+TEST_F(OperatorCliTest, GenerateTakesStopTokensAndARequestId) {
+  StartServer();
+  const auto generate = [this](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"generate",     "--max-tokens",  "8",
+                                          "--ignore-eos", "--output=json", "ab"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Ran ran = Lamella(arguments);
+    EXPECT_EQ(ran.status, 0) << ran.output;
+    return ran.lines().at(0);
+  };
+  const json free = generate({"--request-id", "mine-1"});
+  EXPECT_EQ(free["request_id"], "mine-1");
+  EXPECT_EQ(free["finish_reason"], "length");
+  const int first = free["token_ids"][0];
+  const json stopped = generate({"--stop-token-ids", std::to_string(first) + ",0"});
+  EXPECT_EQ(stopped["finish_reason"], "stop_token");
+  EXPECT_EQ(stopped["stop_token_id"], first);
+  const std::string text = free["text"];
+  const std::string stop = text.substr(0, 1);
+  const json without = generate({"--stop", stop});
+  EXPECT_EQ(without["text"], "");
+  EXPECT_EQ(without["stop_string"], stop);
+  EXPECT_EQ(generate({"--stop", stop, "--include-stop"})["text"], stop);
 }
 
 TEST_F(OperatorCliTest, TopShowsTheLoadOnce) {

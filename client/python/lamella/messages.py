@@ -1,13 +1,14 @@
 """Between the clients' values and protobuf messages, and how a channel is opened. Pure but for the channel's files."""
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import List, Optional, Sequence, Tuple, Union
 
 import grpc
 
 from lamella.v1 import generation_pb2 as pb
-from lamella.values import Adapter, Answer, Choice, Model, TokenLogprob, TokenLogprobs
+from lamella.values import Adapter, Answer, CallerLimits, Choice, Limits, Model, TokenLogprob, TokenLogprobs
 
 Prompt = Union[str, Sequence[int]]
 
@@ -49,9 +50,15 @@ def logprobs(tokens) -> List[TokenLogprobs]:
             for t in tokens]
 
 
+def same_fields(kind, message):
+    """A dataclass whose fields have the names of the message's."""
+    return kind(**{field.name: getattr(message, field.name) for field in dataclasses.fields(kind)})
+
+
 def choice(c: pb.Choice) -> Choice:
     return Choice(c.text, list(c.token_ids), short(pb.FinishReason, c.finish_reason, "FINISH_REASON_"),
-                  logprobs(c.logprobs))
+                  logprobs(c.logprobs), c.stop_string,
+                  c.stop_token_id if c.WhichOneof("matched") == "stop_token_id" else None)
 
 
 _SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty",
@@ -120,7 +127,8 @@ def answer(finished: pb.Finished) -> Answer:
 
 def model(info: pb.GetModelInfoResponse) -> Model:
     return Model(info.model, info.architecture, info.fingerprint, info.context_tokens, info.vocab_size, info.dtype,
-                 info.isa)
+                 info.isa, list(info.eos_token_ids), info.server_version, list(info.features),
+                 same_fields(Limits, info.limits), same_fields(CallerLimits, info.caller_limits))
 
 
 def adapter_of(a: pb.UsableAdapter) -> Adapter:

@@ -64,6 +64,8 @@ class Choice:
     token_ids: List[int] = field(default_factory=list)
     finish_reason: str = ""  # "stop_token", "stop_string" or "length"
     logprobs: List[TokenLogprobs] = field(default_factory=list)
+    stop_string: str = ""  # what matched, with "stop_string"
+    stop_token_id: Optional[int] = None  # and with "stop_token"
 
 
 @dataclass
@@ -96,8 +98,36 @@ class Adapter:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """Of one request; max_texts of one call that tokenizes."""
+
+    max_prompt_bytes: int
+    max_stop_strings: int
+    max_stop_string_bytes: int
+    max_stop_token_ids: int
+    max_texts: int
+    max_n: int
+    max_logit_bias: int
+    max_logprobs: int
+    max_prompt_logprobs: int
+    max_cache_salt_bytes: int
+
+
+@dataclass(frozen=True)
+class CallerLimits:
+    """Of all requests of the caller's tenant together, and what they have now. 0: no limit of its own."""
+
+    weight: float
+    max_in_flight: int
+    max_queued_tokens: int
+    tokens_per_minute: int
+    in_flight: int
+    queued_tokens: int
+
+
+@dataclass(frozen=True)
 class Model:
-    """The base model that is served."""
+    """The base model that is served. features: what the server can do beyond the first version, by name."""
 
     name: str
     architecture: str
@@ -106,3 +136,8 @@ class Model:
     vocab_size: int
     dtype: str
     isa: str
+    eos_token_ids: List[int]
+    server_version: str
+    features: List[str]
+    limits: Limits
+    caller_limits: CallerLimits
