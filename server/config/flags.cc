@@ -161,7 +161,9 @@ ABSL_FLAG(std::string, metrics_listen, ServerConfig().listen.metrics_address,
 ABSL_FLAG(bool, enable_reflection, ServerConfig().listen.enable_reflection,
           "Serve gRPC reflection.");
 ABSL_FLAG(bool, insecure_allow_remote, ServerConfig().listen.insecure_allow_remote,
-          "Listen on other than loopback addresses without TLS, or without knowing who calls.");
+          "Take other than loopback addresses without --tls-cert, and for --listen also without "
+          "--credentials or --jwt-keys, one of which --admin-listen always needs; "
+          "--metrics-listen, which has no TLS, takes them only so.");
 ABSL_FLAG(
     std::string, tls_cert, "",
     "PEM file with the certificate of both gRPC listeners, its chain after it; a changed file "

@@ -82,19 +82,19 @@ absl::Status CheckListeners(const ListenOptions& listen) {
   RETURN_IF_ERROR(CheckTime("max-connection-age", listen.max_connection_age));
   RETURN_IF_ERROR(CheckTime("max-write-stall", listen.max_write_stall));
   const bool known = !listen.credentials_path.empty() || !listen.jwt_keys_path.empty();
-  const bool secure = known && !listen.tls_cert_path.empty();
-  constexpr char kUnless[] = "--tls-cert and --credentials, or --insecure-allow-remote, are given";
-  RETURN_IF_ERROR(
-      CheckAddress("listen", listen.address, secure || listen.insecure_allow_remote, kUnless));
+  const bool tls = !listen.tls_cert_path.empty();
+  const bool insecure = listen.insecure_allow_remote;
+  RETURN_IF_ERROR(CheckAddress("listen", listen.address, (known && tls) || insecure,
+                               "--tls-cert is given and --credentials or --jwt-keys, or "
+                               "--insecure-allow-remote instead"));
   if (!listen.admin_address.empty()) {
-    RETURN_IF_ERROR(CheckAddress("admin-listen", listen.admin_address,
-                                 secure || listen.insecure_allow_remote, kUnless));
-    // Without credentials everyone is an operator: nobody may mean that for a network.
-    RETURN_IF_ERROR(
-        CheckAddress("admin-listen", listen.admin_address, known, "--credentials is given"));
+    // Without either everyone is an operator: nobody may mean that for a network.
+    RETURN_IF_ERROR(CheckAddress("admin-listen", listen.admin_address, known && (tls || insecure),
+                                 "--credentials or --jwt-keys is given, which nothing replaces, "
+                                 "and --tls-cert, or --insecure-allow-remote in its place"));
   }
   if (listen.metrics_address.empty()) return absl::OkStatus();
-  return CheckAddress("metrics-listen", listen.metrics_address, listen.insecure_allow_remote,
+  return CheckAddress("metrics-listen", listen.metrics_address, insecure,
                       "--insecure-allow-remote is given, since it has no TLS");
 }
 

@@ -178,6 +178,7 @@ TEST_F(FlagsTest, RemoteAddressesNeedTheInsecureFlag) {
   for (const char* remote : {"--listen=0.0.0.0:1", "--listen=10.0.0.1:1", "--listen=[::]:1",
                              "--listen=example.org:1", "--listen=127.evil.example:1"}) {
     ExpectRefused({"--model=m", remote}, "listen", "loopback");
+    ExpectRefused({"--model=m", remote}, "listen", "--jwt-keys");
   }
   ExpectRefused({"--model=m", "--metrics-listen=0.0.0.0:1"}, "metrics-listen", "loopback");
   EXPECT_TRUE(Parse({"--model=m", "--listen=0.0.0.0:1", "--insecure-allow-remote"}).ok());
@@ -185,9 +186,27 @@ TEST_F(FlagsTest, RemoteAddressesNeedTheInsecureFlag) {
 
 TEST_F(FlagsTest, TheAdminListenerOnANetworkNeedsCredentialsBesides) {
   ExpectRefused({"--model=m", "--admin-listen=0.0.0.0:1"}, "admin-listen", "loopback");
+  const std::vector<std::vector<const char*>> too_little = {
+      {},
+      {"--tls-cert=c.pem", "--tls-key=k.pem"},
+      {"--credentials=c.json"},
+      {"--insecure-allow-remote"},
+      {"--tls-cert=c.pem", "--tls-key=k.pem", "--insecure-allow-remote"}};
+  for (std::vector<const char*> flags : too_little) {
+    flags.insert(flags.end(), {"--model=m", "--admin-listen=0.0.0.0:1"});
+    for (const char* part : {"--credentials", "--jwt-keys", "--tls-cert"}) {
+      ExpectRefused(flags, "admin-listen", part);
+    }
+  }
   ExpectRefused({"--model=m", "--admin-listen=0.0.0.0:1", "--insecure-allow-remote"},
                 "admin-listen", "--credentials");
   EXPECT_TRUE(Parse({"--model=m", "--admin-listen=0.0.0.0:1", "--insecure-allow-remote",
+                     "--credentials=c.json"})
+                  .ok());
+  EXPECT_TRUE(Parse({"--model=m", "--admin-listen=0.0.0.0:1", "--insecure-allow-remote",
+                     "--jwt-keys=k.json", "--jwt-issuer=i", "--jwt-audience=a"})
+                  .ok());
+  EXPECT_TRUE(Parse({"--model=m", "--admin-listen=0.0.0.0:1", "--tls-cert=c.pem", "--tls-key=k.pem",
                      "--credentials=c.json"})
                   .ok());
   const auto off = Parse({"--model=m", "--admin-listen="});
