@@ -1,5 +1,6 @@
 #include "server/adapter_rooms.h"
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -226,6 +227,22 @@ AdapterRooms::Counts AdapterRooms::CountAdapters() const {
     }
   }
   return counts;
+}
+
+std::vector<AdapterRooms::Holding> AdapterRooms::Holdings(absl::Time now) const {
+  std::vector<Holding> holdings;
+  if (durable_ == nullptr) return holdings;
+  std::map<std::string, int64_t, std::less<>> uploaded = upload_quota_.AllUsedToday(now);
+  for (const std::string& tenant : durable_->Tenants()) uploaded[tenant];
+  for (const auto& [tenant, bytes] : uploaded) {
+    const StoreUsage stored = durable_->UsageOf(tenant);
+    holdings.push_back(
+        {.tenant = tenant,
+         .stored_bytes = static_cast<int64_t>(stored.weights_bytes + stored.uploading_bytes),
+         .stored_versions = stored.versions,
+         .uploaded_today_bytes = bytes});
+  }
+  return holdings;
 }
 
 void AdapterRooms::LogRefused() const {

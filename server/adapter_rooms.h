@@ -65,6 +65,16 @@ class AdapterRooms {
   AdapterFaultSink* faults() { return faults_.get(); }  // null without a store
   Counts CountAdapters() const;
 
+  // What a tenant has in the store and uploaded today.
+  struct Holding {
+    std::string tenant;
+    int64_t stored_bytes = 0;  // those being uploaded included
+    int64_t stored_versions = 0;
+    int64_t uploaded_today_bytes = 0;
+  };
+  // Of each tenant that has any; none without a store.
+  std::vector<Holding> Holdings(absl::Time now) const;
+
   // What tenants may have in memory, from now on. All or none: INVALID_ARGUMENT
   // (INVALID_CREDENTIALS) that names the tenant.
   absl::Status LimitTenants(const TenantTable& tenants);

@@ -23,6 +23,7 @@
 #include "server/model/weight_source.h"
 #include "server/record_keepers.h"
 #include "server/telemetry/metrics_registry.h"
+#include "server/tenant_standings.h"
 #include "server/tokenizer/gguf_tokenizer.h"
 #include "server/tokenizer/tokenizer_json.h"
 
@@ -294,6 +295,8 @@ absl::Status Server::Rooms::BuildEngine(const ServerConfig& config) {
 absl::Status Server::Rooms::Listen(const ServerConfig& config, const ModelFacts& facts) {
   // First, so that nobody is served by a server that then fails to start.
   if (!config.listen.metrics_address.empty()) {
+    registry.SetTenantSource(
+        [this] { return TenantStandings(*engine, *adapters, *authenticator, clock.Now()); });
     ASSIGN_OR_RETURN(exposer, MetricsExposer::Start(config.listen.metrics_address, registry));
   }
   RpcServerOptions admin = RpcOptionsOf(config.listen, tls.get());

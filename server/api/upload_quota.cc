@@ -52,4 +52,9 @@ int64_t UploadQuota::UsedToday(std::string_view tenant, absl::Time now) const {
   return found == used_.end() ? 0 : found->second;
 }
 
+std::map<std::string, int64_t, std::less<>> UploadQuota::AllUsedToday(absl::Time now) const {
+  MutexLock lock(&mutex_);
+  return DayOf(now) == day_ ? used_ : std::map<std::string, int64_t, std::less<>>();
+}
+
 }  // namespace lamella

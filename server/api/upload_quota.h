@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -23,6 +24,8 @@ class UploadQuota {
   // Of what was charged at `charged_at`; nothing if that is another day by now.
   void GiveBack(const std::string& tenant, int64_t bytes, absl::Time charged_at) EXCLUDES(mutex_);
   int64_t UsedToday(std::string_view tenant, absl::Time now) const EXCLUDES(mutex_);
+  // Of all tenants that uploaded something.
+  std::map<std::string, int64_t, std::less<>> AllUsedToday(absl::Time now) const EXCLUDES(mutex_);
 
  private:
   static int64_t DayOf(absl::Time time);

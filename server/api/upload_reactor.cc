@@ -253,6 +253,9 @@ void UploadReactor::Report() {
 
 void UploadReactor::End(const absl::Status& status, const char* result) {
   deps_.metrics->uploads.WithReason(status.ok() ? result : ReasonLabel(status)).Increment();
+  if (ErrorReason(status) == reasons::kQuotaExceeded) {
+    deps_.metrics->by_tenant.Add(session_->tenant(), TenantCount::kUploadsRefused);
+  }
   deps_.metrics->upload_bytes.Increment(static_cast<double>(session_->progress().bytes()));
   session_.reset();
   slot_ = UploadSlots::Slot();

@@ -92,7 +92,10 @@ absl::Status Truncated(const std::string& field, uint64_t bytes, uint64_t total)
 }  // namespace
 
 UploadSession::UploadSession(const AdminDeps& deps, Caller caller, std::string request_id)
-    : deps_(deps), caller_(std::move(caller)), request_id_(std::move(request_id)) {}
+    : deps_(deps),
+      caller_(std::move(caller)),
+      request_id_(std::move(request_id)),
+      tenant_(caller_.tenant) {}
 
 absl::Status UploadSession::Take(const v1::UploadAdapterRequest& message) {
   absl::Status status = Dispatch(message);
@@ -121,6 +124,7 @@ absl::Status UploadSession::Begin(const v1::UploadHeader& header) {
   if (!header.request_id().empty()) request_id_ = header.request_id();
   ASSIGN_OR_RETURN(const ResourceName name,
                    ParseAdapterName("header.adapter", header.adapter(), caller_));
+  tenant_ = name.tenant;
   const TenantLimits limits = deps_.authenticator->LimitsOf(name.tenant);
   UploadHeader native{.tenant = name.tenant,
                       .adapter = name.adapter,

@@ -41,6 +41,8 @@ class UploadSession {
   // UPLOADING until all bytes are here.
   v1::UploadProgress progress() const;
   const std::string& request_id() const { return request_id_; }
+  // Whose adapter it is: the caller's, unless the header named another.
+  const std::string& tenant() const { return tenant_; }
 
  private:
   absl::Status Begin(const v1::UploadHeader& header);
@@ -54,6 +56,7 @@ class UploadSession {
   const AdminDeps deps_;  // a copy: it may outlive the service by a moment
   const Caller caller_;
   std::string request_id_;
+  std::string tenant_;
   std::unique_ptr<Upload> upload_;
   struct Charged {
     std::string tenant;

@@ -30,6 +30,11 @@ std::string Over(const std::string& what, int64_t value, const char* unit, int64
          std::to_string(limit);
 }
 
+TenantLoad Load(const TenantQuota& quota) {
+  return {
+      .in_flight = quota.in_flight, .queued = quota.queued, .queued_tokens = quota.queued_tokens};
+}
+
 }  // namespace
 
 AdmissionTicket::AdmissionTicket(AdmissionTicket&& other) noexcept
@@ -326,10 +331,16 @@ int64_t AdmissionController::queued_tokens() const {
 TenantLoad AdmissionController::LoadOf(std::string_view tenant) const {
   MutexLock lock(&mutex_);
   const TenantQuota* const quota = tenants_.Known(tenant);
-  if (quota == nullptr) return {};
-  return {.in_flight = quota->in_flight,
-          .queued = quota->queued,
-          .queued_tokens = quota->queued_tokens};
+  return quota == nullptr ? TenantLoad() : Load(*quota);
+}
+
+std::map<std::string, TenantLoad> AdmissionController::Loads() const {
+  std::map<std::string, TenantLoad> loads;
+  MutexLock lock(&mutex_);
+  for (const auto& [tenant, quota] : tenants_.all()) {
+    if (quota.in_flight > 0) loads.emplace(tenant, Load(quota));
+  }
+  return loads;
 }
 
 int32_t AdmissionController::known_tenants() const {

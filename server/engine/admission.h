@@ -16,6 +16,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -101,6 +103,8 @@ class AdmissionController {
   int64_t queued_tokens() const EXCLUDES(mutex_);
   int32_t known_tenants() const EXCLUDES(mutex_);
   TenantLoad LoadOf(std::string_view tenant) const EXCLUDES(mutex_);
+  // Of each tenant that has requests in flight.
+  std::map<std::string, TenantLoad> Loads() const EXCLUDES(mutex_);
 
  private:
   friend class AdmissionTicket;

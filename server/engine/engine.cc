@@ -193,4 +193,6 @@ int32_t Engine::in_flight() const { return impl_->admission.in_flight(); }
 
 TenantLoad Engine::LoadOf(std::string_view tenant) const { return impl_->admission.LoadOf(tenant); }
 
+std::map<std::string, TenantLoad> Engine::Loads() const { return impl_->admission.Loads(); }
+
 }  // namespace lamella

@@ -9,7 +9,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "absl/status/status.h"
@@ -80,6 +82,8 @@ class Engine {
   int32_t queued() const;             // accepted, not yet in a step
   int32_t in_flight() const;          // accepted, not yet ended
   TenantLoad LoadOf(std::string_view tenant) const;
+  // Of each tenant that has requests in flight.
+  std::map<std::string, TenantLoad> Loads() const;
 
  private:
   struct Impl;

@@ -62,6 +62,8 @@ class TenantQuotas {
   const TenantQuota* Known(std::string_view tenant) const;
   void ForgetIfIdle(TenantQuota* quota, absl::Time now);
   size_t size() const { return quotas_.size(); }
+  // By name.
+  const std::unordered_map<std::string, TenantQuota>& all() const { return quotas_; }
 
  private:
   void ForgetIdle(absl::Time now);

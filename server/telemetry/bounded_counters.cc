@@ -10,15 +10,13 @@
 namespace lamella {
 namespace {
 
-constexpr std::string_view kOther = "other";
-
 prometheus::ClientMetric Series(const std::vector<std::string>& labels, std::string_view name,
                                 double value) {
   prometheus::ClientMetric metric;
   const std::vector<std::string> values =
       absl::StrSplit(std::string(name), BoundedCounters::kSeparator);
   for (size_t i = 0; i < labels.size(); ++i) {
-    metric.label.push_back({labels[i], i < values.size() ? values[i] : std::string(kOther)});
+    metric.label.push_back({labels[i], i < values.size() ? values[i] : BoundedCounters::kOther});
   }
   metric.counter.value = value;
   return metric;
@@ -72,6 +70,13 @@ std::vector<double> BoundedCounters::TotalsOf(std::string_view name) const {
   MutexLock lock(&mutex_);
   const auto found = totals_.find(name);
   return found == totals_.end() ? std::vector<double>() : found->second.counts;
+}
+
+std::vector<std::string> BoundedCounters::Names() const {
+  std::vector<std::string> names;
+  MutexLock lock(&mutex_);
+  for (const auto& [name, entry] : places_) names.push_back(name);
+  return names;
 }
 
 std::vector<prometheus::MetricFamily> BoundedCounters::Collect() const {

@@ -44,6 +44,8 @@ class BoundedCounters {
  public:
   // Between the values of the labels in a name; ids contain none.
   static constexpr char kSeparator = '/';
+  // Where everyone without a place is counted.
+  static constexpr char kOther[] = "other";
 
   explicit BoundedCounters(BoundedCountersOptions options);
 
@@ -53,6 +55,9 @@ class BoundedCounters {
   // Since the start, by count; empty for a name that was never counted, or is not remembered: past
   // `most_totals` the one unused for the longest time is forgotten.
   std::vector<double> TotalsOf(std::string_view name) const EXCLUDES(mutex_);
+
+  // Who has series of its own, sorted.
+  std::vector<std::string> Names() const EXCLUDES(mutex_);
 
   // One family for each count; "other" is always there.
   std::vector<prometheus::MetricFamily> Collect() const EXCLUDES(mutex_);

@@ -96,8 +96,9 @@ enum class TenantCount {
   kGeneratedTokens,  // committed
   kAdapterLoads,     // finished well
   kServiceTokens,    // what fair shares charged, in prompt tokens, before weights
+  kUploadsRefused,   // by a quota
 };
-inline constexpr int kTenantCounts = 7;
+inline constexpr int kTenantCounts = 8;
 enum class AdapterCount { kRequests, kPromptTokens, kGeneratedTokens, kLoads };
 inline constexpr int kAdapterCounts = 4;
 

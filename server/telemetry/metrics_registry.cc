@@ -202,7 +202,8 @@ BoundedCountersOptions ByTenant(int32_t most) {
                  {prefix + "generated_tokens_total", "Tokens generated."},
                  {prefix + "loads_total", "Adapters loaded."},
                  {prefix + "service_tokens_total",
-                  "What fair shares charged, in prompt tokens, before weights."}},
+                  "What fair shares charged, in prompt tokens, before weights."},
+                 {prefix + "uploads_refused_total", "Uploads that a quota refused."}},
       .most = static_cast<size_t>(most),
       .most_totals = kMostTotals};
 }
@@ -239,7 +240,8 @@ class MetricsRegistry::Everything final : public prometheus::Collectable {
              Metrics* metrics)
       : registry_(std::move(registry)),
         by_tenant_(std::make_shared<BoundedCounters>(ByTenant(options.most_tenants))),
-        by_adapter_(std::make_shared<BoundedCounters>(ByAdapter(options.most_adapters))) {
+        by_adapter_(std::make_shared<BoundedCounters>(ByAdapter(options.most_adapters))),
+        tenants_(by_tenant_, static_cast<size_t>(options.most_tenants)) {
     metrics->by_tenant = CountersByTenant(by_tenant_);
     metrics->by_adapter = CountersByAdapter(by_adapter_);
     if (!options.vllm_names) return;
@@ -247,9 +249,12 @@ class MetricsRegistry::Everything final : public prometheus::Collectable {
                                           static_cast<size_t>(options.most_adapters));
   }
 
+  void SetTenantSource(TenantSource source) { tenants_.SetSource(std::move(source)); }
+
   std::vector<prometheus::MetricFamily> Collect() const override {
     std::vector<prometheus::MetricFamily> all = registry_->Collect();
     Append(by_tenant_->Collect(), &all);
+    Append(tenants_.Collect(), &all);
     Append(by_adapter_->Collect(), &all);
     Append(process_.Collect(), &all);
     if (vllm_ != nullptr) Append(vllm_->Collect(), &all);
@@ -265,6 +270,7 @@ class MetricsRegistry::Everything final : public prometheus::Collectable {
   const std::shared_ptr<prometheus::Registry> registry_;
   const std::shared_ptr<BoundedCounters> by_tenant_;
   const std::shared_ptr<BoundedCounters> by_adapter_;
+  TenantGauges tenants_;
   const ProcessMetrics process_;
   std::unique_ptr<VllmMetrics> vllm_;
 };
@@ -290,6 +296,10 @@ void MetricsRegistry::SetBuildInfo(const BuildInfo& info) {
       .Register(*registry_)
       .Add({{"version", info.version}, {"isa", info.isa}, {"dtype", info.dtype}})
       .Set(1);
+}
+
+void MetricsRegistry::SetTenantSource(TenantSource source) {
+  everything_->SetTenantSource(std::move(source));
 }
 
 std::string MetricsRegistry::Text() const {

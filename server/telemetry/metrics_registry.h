@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "server/telemetry/metrics.h"
+#include "server/telemetry/tenant_gauges.h"
 
 namespace prometheus {
 class Collectable;
@@ -41,6 +42,9 @@ class MetricsRegistry {
   const Metrics* metrics() const { return &metrics_; }
 
   void SetBuildInfo(const BuildInfo& info);
+
+  // Who knows what tenants have, until another one is set; called by whoever collects.
+  void SetTenantSource(TenantSource source);
 
   // In Prometheus' text format.
   std::string Text() const;

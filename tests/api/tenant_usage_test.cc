@@ -92,5 +92,17 @@ TEST_F(TenantUsageTest, WhatARefusedUploadDidNotSendIsGivenBack) {
   EXPECT_EQ(upload_quota_.UsedToday("anna", clock_.Now()), static_cast<int64_t>(files.bytes()));
 }
 
+TEST_F(TenantUsageTest, AnUploadThatAQuotaRefusedCountsForItsTenant) {
+  Limit(R"({"stored_versions":1})");
+  const auto refused = [this] {
+    const std::vector<double> counts = registry_.metrics()->by_tenant.Of("anna");
+    return counts.empty() ? 0 : counts[static_cast<size_t>(TenantCount::kUploadsRefused)];
+  };
+  ASSERT_TRUE(UploadAsAnna("mine", Files()).status.ok());
+  EXPECT_EQ(refused(), 0);
+  ASSERT_FALSE(UploadAsAnna("other", Files(0.25F)).status.ok());
+  EXPECT_EQ(refused(), 1);
+}
+
 }  // namespace
 }  // namespace lamella

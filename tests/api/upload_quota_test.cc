@@ -29,6 +29,8 @@ TEST_F(UploadQuotaTest, ADaysBytesAreTheTenantsOwnAndEndAtMidnight) {
   EXPECT_EQ(quota_.UsedToday("anna", now_), 100);
   EXPECT_TRUE(IsOk(quota_.Charge("anna", 100, 100, now_ + absl::Hours(2))));
   EXPECT_EQ(quota_.UsedToday("ben", now_ + absl::Hours(2)), 0);
+  EXPECT_EQ(quota_.AllUsedToday(now_ + absl::Hours(2)),
+            (std::map<std::string, int64_t, std::less<>>{{"anna", 100}}));
 }
 
 TEST_F(UploadQuotaTest, WhatDidNotComeIsGivenBackOnTheSameDay) {

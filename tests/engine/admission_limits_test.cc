@@ -1,3 +1,4 @@
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -292,6 +293,9 @@ TEST_F(AdmissionLimitsTest, TheLoadOfATenantIsItsOwn) {
   EXPECT_EQ(admission().LoadOf("b"),
             (TenantLoad{.in_flight = 1, .queued = 1, .queued_tokens = 40}));
   EXPECT_EQ(admission().LoadOf("c"), TenantLoad());
+  EXPECT_EQ(admission().Loads(),
+            (std::map<std::string, TenantLoad>{{"a", admission().LoadOf("a")},
+                                               {"b", admission().LoadOf("b")}}));
 }
 
 }  // namespace

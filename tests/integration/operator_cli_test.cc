@@ -180,6 +180,10 @@ TEST_F(OperatorCliTest, UsageIsWhatTheTenantDidAndHas) {
   EXPECT_EQ(usage["holdings"]["stored_versions"], 1);
   EXPECT_GT(usage["holdings"]["uploaded_today_bytes"], usage["holdings"]["stored_bytes"]);
   EXPECT_EQ(usage["quotas"]["stored_bytes"], 0);
+  EXPECT_EQ(server_->Metric("lamella_tenant_stored_bytes{tenant=\"default\"}"),
+            usage["holdings"]["stored_bytes"]);
+  EXPECT_EQ(server_->Metric("lamella_tenant_uploaded_today_bytes{tenant=\"default\"}"),
+            usage["holdings"]["uploaded_today_bytes"]);
   EXPECT_THAT(Lamella({"usage"}).output, HasSubstr("tenant default, weight 1"));
 }
 

@@ -9,6 +9,7 @@
 #include <sstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "server/telemetry/metrics_registry.h"
 
@@ -84,6 +85,16 @@ MetricTable Exported(const std::string& text) {
 TEST(MetricsDocsTest, DocumentationAndExpositionListTheSameMetrics) {
   MetricsRegistry registry({.model_name = "m"});
   registry.SetBuildInfo({.version = "1", .isa = "avx2", .dtype = "bf16"});
+  // Limits are there where they are set.
+  registry.SetTenantSource([] {
+    return std::vector<TenantStanding>{{.tenant = "anna",
+                                        .limits = {.max_in_flight = 1,
+                                                   .max_queued_tokens = 1,
+                                                   .tokens_per_minute = 1,
+                                                   .max_stored_bytes = 1,
+                                                   .max_stored_versions = 1,
+                                                   .upload_bytes_per_day = 1}}};
+  });
   const MetricTable exported = Exported(registry.Text());
   EXPECT_GT(exported.size(), 70U);
   const MetricTable documented = Documented();
