@@ -34,6 +34,7 @@ broken() { sed "$2" "$work/$1.yaml" | manifests; }
 refuses "a drain that outlives the pod" broken cpu-demo 's/--drain-grace=60s/--drain-grace=10m/'
 refuses "a field that Kubernetes does not know" broken cpu-demo 's/failureThreshold: 120/failureTreshold: 120/'
 refuses "an unknown flag" broken cpu-demo 's/--max-queue-wait/--max-queue-weight/'
+refuses "a scaler that goes by requests" broken multi-replica 's/lamella_waiting_tokens/lamella_waiting_sequences/'
 refuses "a writable root" broken multi-replica 's/readOnlyRootFilesystem: true/readOnlyRootFilesystem: false/'
 
 echo "--- edge profiles"

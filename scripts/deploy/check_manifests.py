@@ -23,6 +23,7 @@ FLAGS_TO_COME = {"device": "comes with the CUDA plug-in"}
 # Made outside of the kustomization; deploy/README.md says how.
 SECRETS_OUTSIDE = {"lamella-credentials", "lamella-edge-tls"}
 FLUSH_SECONDS = 2  # server.cc, kFlushGrace
+SCALED_BY = "lamella_waiting_tokens"
 
 
 def schema_path(folder, resource):
@@ -130,6 +131,19 @@ def server_faults(pod):
     return faults
 
 
+def scaler_faults(scaler):
+    """What holds for a scaler: it goes by waiting tokens, which the adapter for Prometheus has to serve."""
+    metrics = scaler["spec"]["metrics"]
+    names = [metric["pods"]["metric"]["name"] if metric["type"] == "Pods" else metric["type"] for metric in metrics]
+    faults = []
+    if names != [SCALED_BY]:
+        faults.append(f"scales by {', '.join(names)}; it must scale by {SCALED_BY}, never by how busy a processor is")
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/adapter.yaml").read_text(encoding="utf-8"))["rules"]
+    if SCALED_BY not in [rule["name"]["as"] for rule in rules]:
+        faults.append(f"deploy/prometheus/adapter.yaml does not serve {SCALED_BY}")
+    return faults
+
+
 def selects(selector, labels):
     return all(labels.get(name) == value for name, value in selector.get("matchLabels", selector).items())
 
@@ -163,8 +177,7 @@ def relation_faults(resources):
         target = scaler["spec"]["scaleTargetRef"]
         if (target["kind"], target["name"]) not in names:
             faults.append(f"{scaler['metadata']['name']}: scales {target['name']}, which is not there")
-        if any(metric["type"] == "Resource" for metric in scaler["spec"]["metrics"]):
-            faults.append(f"{scaler['metadata']['name']}: scales by how busy a processor is")
+        faults += [f"{scaler['metadata']['name']}: {fault}" for fault in scaler_faults(scaler)]
     return faults
 
 

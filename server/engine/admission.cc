@@ -67,8 +67,8 @@ void AdmissionTicket::ReportGenerated(int64_t tokens) {
 }
 
 AdmissionController::AdmissionController(AdmissionOptions options, const TenantDirectory* directory,
-                                         const Clock* clock)
-    : options_(options), directory_(directory), clock_(clock) {
+                                         const Clock* clock, Gauge waiting_tokens)
+    : options_(options), directory_(directory), clock_(clock), waiting_tokens_(waiting_tokens) {
   MutexLock lock(&mutex_);
   bucket_.SetRate(options_.tokens_per_minute, clock_->Now());
 }
@@ -271,6 +271,7 @@ void AdmissionController::AddReady(int32_t requests) {
 
 void AdmissionController::AddQueued(TenantQuota* tenant, int64_t tokens, int64_t aside_tokens) {
   queued_tokens_ += tokens;
+  waiting_tokens_.Set(static_cast<double>(queued_tokens_));
   aside_tokens_ += aside_tokens;
   tenant->queued_tokens += tokens;
   tenant->aside_tokens += aside_tokens;

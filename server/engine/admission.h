@@ -29,6 +29,7 @@
 #include "server/engine/admission_options.h"
 #include "server/engine/queue_pace.h"
 #include "server/engine/tenant_quota.h"
+#include "server/telemetry/metrics.h"
 
 namespace lamella {
 
@@ -80,9 +81,10 @@ struct AdmissionRequest {
 
 class AdmissionController {
  public:
-  // `directory` may be null: tenants have no limits of their own. Both are borrowed.
+  // `directory` may be null: tenants have no limits of their own. Both are borrowed. `waiting_tokens`
+  // is told of queued_tokens() whenever it changes.
   AdmissionController(AdmissionOptions options, const TenantDirectory* directory,
-                      const Clock* clock);
+                      const Clock* clock, Gauge waiting_tokens = {});
 
   // Refuses at once, each but the second with an estimate of when a retry can succeed:
   //   UNAVAILABLE (DRAINING); DEADLINE_EXCEEDED: the deadline has passed;
@@ -138,6 +140,7 @@ class AdmissionController {
   const AdmissionOptions options_;
   const TenantDirectory* const directory_;
   const Clock* const clock_;
+  const Gauge waiting_tokens_;
   mutable Mutex mutex_;
   CondVar empty_;
   bool draining_ GUARDED_BY(mutex_) = false;

@@ -52,7 +52,7 @@ struct Engine::Impl {
   Impl(EngineOptions options_in, EngineDeps deps_in)
       : options(Agreeing(options_in)),
         deps(WithMetrics(deps_in)),
-        admission(options.admission, deps.tenants, deps.clock),
+        admission(options.admission, deps.tenants, deps.clock, deps.metrics->waiting_tokens),
         inbox(std::make_shared<EngineLoop::Inbox>(
             static_cast<size_t>(options.admission.most_queued()))),
         loop(options, deps, &admission, inbox),

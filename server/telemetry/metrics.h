@@ -186,6 +186,7 @@ struct Metrics {
   // The engine's loop.
   Gauge running_sequences;               // lamella_running_sequences
   Gauge waiting_sequences;               // lamella_waiting_sequences
+  Gauge waiting_tokens;                  // lamella_waiting_tokens: of prompts not yet in a step
   Histogram step_seconds;                // lamella_step_seconds: Launch to Wait's return
   Histogram step_rows;                   // lamella_step_rows
   Histogram step_distinct_adapters;      // lamella_step_distinct_adapters: the base not counted

@@ -140,6 +140,8 @@ void MakeAnswerMetrics(Maker make, Metrics* m) {
 void MakeEngineMetrics(Maker make, Metrics* m) {
   m->running_sequences = make.MakeGauge("running_sequences", "Sequences that hold KV blocks.");
   m->waiting_sequences = make.MakeGauge("waiting_sequences", "Sequences not yet scheduled.");
+  m->waiting_tokens =
+      make.MakeGauge("waiting_tokens", "Tokens of prompts accepted and not yet in a step.");
   m->step_seconds = make.MakeHistogram("step_seconds", kStepBuckets, "Duration of a step.");
   m->step_rows = make.MakeHistogram("step_rows", kRowBuckets, "Rows of a step.");
   m->step_distinct_adapters =

@@ -7,6 +7,7 @@
 #include "common/base/reasons.h"
 #include "gtest/gtest.h"
 #include "server/engine/admission.h"
+#include "server/telemetry/metrics_registry.h"
 #include "tests/testing/fake_clock.h"
 #include "tests/testing/fake_tenants.h"
 #include "tests/testing/status.h"
@@ -281,6 +282,26 @@ TEST_F(AdmissionLimitsTest, AFloodOfTenantsLeavesNothingBehind) {
     tickets_.clear();
     ASSERT_EQ(admission().known_tenants(), 0);
   }
+}
+
+TEST_F(AdmissionLimitsTest, TheMetricOfWaitingTokensIsWhatIsQueued) {
+  const MetricsRegistry registry;
+  const Gauge gauge = registry.metrics()->waiting_tokens;
+  AdmissionController admission(options_, &tenants_, &clock_, gauge);
+  {
+    auto first = admission.Admit({.tenant = "a", .least_tokens = 5});
+    ASSERT_TRUE(IsOk(first));
+    EXPECT_EQ(gauge.Value(), 5);
+    ASSERT_TRUE(IsOk(first->Settle(30)));
+    auto second = admission.Admit({.tenant = "b"});
+    ASSERT_TRUE(IsOk(second));
+    ASSERT_TRUE(IsOk(second->Settle(12)));
+    EXPECT_EQ(gauge.Value(), 42);
+    EXPECT_EQ(admission.queued_tokens(), 42);
+    first->LeaveQueue();
+    EXPECT_EQ(gauge.Value(), 12);
+  }
+  EXPECT_EQ(gauge.Value(), 0);
 }
 
 TEST_F(AdmissionLimitsTest, TheLoadOfATenantIsItsOwn) {
