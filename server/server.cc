@@ -156,6 +156,9 @@ EngineOptions EngineOptionsOf(const ServerConfig& config) {
   options.admission.max_queued_tokens = config.batch.max_queued_tokens;
   options.admission.tokens_per_minute = config.batch.tokens_per_minute;
   options.admission.max_queue_wait = config.batch.max_queue_wait;
+  if (config.batch.max_request_time > absl::ZeroDuration()) {
+    options.max_request_time = config.batch.max_request_time;
+  }
   options.policy =
       config.batch.fair_shares ? EngineOptions::Policy::kVtc : EngineOptions::Policy::kFcfs;
   options.kv_overcommit = config.batch.kv_overcommit;

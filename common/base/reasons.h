@@ -83,5 +83,6 @@ inline constexpr char kInvalidCertificate[] = "INVALID_CERTIFICATE";
 inline constexpr char kPortInUse[] = "PORT_IN_USE";
 inline constexpr char kInvalidFlag[] = "INVALID_FLAG";
 inline constexpr char kInternal[] = "INTERNAL";
+inline constexpr char kRequestTimeLimit[] = "REQUEST_TIME_LIMIT";
 
 }  // namespace lamella::reasons

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "common/base/error.h"
 #include "common/base/reasons.h"
@@ -141,6 +142,9 @@ ABSL_FLAG(int64_t, tokens_per_minute, ServerConfig().batch.tokens_per_minute,
           "Tokens of prompts and answers, of all tenants together; 0: no limit.");
 ABSL_FLAG(absl::Duration, max_queue_wait, ServerConfig().batch.max_queue_wait,
           "Requests that would wait longer are refused, as far as one can tell.");
+ABSL_FLAG(
+    absl::Duration, max_request_time, ServerConfig().batch.max_request_time,
+    "A request ends after so long, if its own deadline is later or it has none; 0: no limit.");
 ABSL_FLAG(bool, fair_shares, ServerConfig().batch.fair_shares,
           "Serve tenants by their weights; off: first come, first served.");
 ABSL_FLAG(
@@ -205,53 +209,20 @@ ABSL_FLAG(lamella::LogFormatOption, log_format, ServerConfig().log_format,
 namespace lamella {
 namespace {
 
-constexpr std::array<const char*, 44> kFlagNames = {"model",
-                                                    "dtype",
-                                                    "base_quant",
-                                                    "kv_cache_dtype",
-                                                    "isa",
-                                                    "threads",
-                                                    "kv_cache_bytes",
-                                                    "adapters_dir",
-                                                    "adapters_store",
-                                                    "adapter_cache_bytes",
-                                                    "adapter_load_slice",
-                                                    "max_rows_per_step",
-                                                    "max_sequences",
-                                                    "max_queued_requests",
-                                                    "prefill_chunk",
-                                                    "max_requests_in_flight",
-                                                    "max_queued_tokens",
-                                                    "tokens_per_minute",
-                                                    "max_queue_wait",
-                                                    "fair_shares",
-                                                    "kv_overcommit",
-                                                    "prefix_reuse",
-                                                    "share_base_prefixes",
-                                                    "listen",
-                                                    "admin_listen",
-                                                    "metrics_listen",
-                                                    "enable_reflection",
-                                                    "insecure_allow_remote",
-                                                    "tls_cert",
-                                                    "tls_key",
-                                                    "tls_client_ca",
-                                                    "admin_require_client_cert",
-                                                    "max_streams_per_connection",
-                                                    "listener_memory_bytes",
-                                                    "max_connection_age",
-                                                    "max_write_stall",
-                                                    "credentials",
-                                                    "jwt_keys",
-                                                    "jwt_issuer",
-                                                    "jwt_audience",
-                                                    "jwt_tenant_claim",
-                                                    "jwt_roles_claim",
-                                                    "drain_grace",
-                                                    "log_format"};
+// In the order of --help.
+constexpr char kFlagNames[] =
+    "model dtype base_quant kv_cache_dtype isa threads kv_cache_bytes adapters_dir "
+    "adapters_store adapter_cache_bytes adapter_load_slice max_rows_per_step max_sequences "
+    "max_queued_requests prefill_chunk max_requests_in_flight max_queued_tokens "
+    "tokens_per_minute max_queue_wait max_request_time fair_shares kv_overcommit prefix_reuse "
+    "share_base_prefixes listen admin_listen metrics_listen enable_reflection "
+    "insecure_allow_remote tls_cert tls_key tls_client_ca admin_require_client_cert "
+    "max_streams_per_connection listener_memory_bytes max_connection_age max_write_stall "
+    "credentials jwt_keys jwt_issuer jwt_audience jwt_tenant_claim jwt_roles_claim drain_grace "
+    "log_format";
 
-std::vector<const char*> AllFlagNames() {
-  std::vector<const char*> names(kFlagNames.begin(), kFlagNames.end());
+std::vector<std::string> AllFlagNames() {
+  std::vector<std::string> names = absl::StrSplit(kFlagNames, ' ');
   names.insert(names.end(), kTelemetryFlagNames.begin(), kTelemetryFlagNames.end());
   return names;
 }
@@ -264,7 +235,7 @@ absl::Status BadFlag(const std::string& flag, absl::string_view complaint) {
 }
 
 absl::CommandLineFlag* FindOwn(const std::string& name) {
-  const std::vector<const char*> names = AllFlagNames();
+  const std::vector<std::string> names = AllFlagNames();
   const auto known = std::find(names.begin(), names.end(), name);
   return known == names.end() ? nullptr : absl::FindCommandLineFlag(name);
 }
@@ -322,6 +293,7 @@ ServerConfig ConfigFromFlags() {
   config.batch.max_queued_tokens = absl::GetFlag(FLAGS_max_queued_tokens);
   config.batch.tokens_per_minute = absl::GetFlag(FLAGS_tokens_per_minute);
   config.batch.max_queue_wait = absl::GetFlag(FLAGS_max_queue_wait);
+  config.batch.max_request_time = absl::GetFlag(FLAGS_max_request_time);
   config.batch.fair_shares = absl::GetFlag(FLAGS_fair_shares);
   config.batch.kv_overcommit = absl::GetFlag(FLAGS_kv_overcommit);
   config.batch.prefix_reuse = absl::GetFlag(FLAGS_prefix_reuse);
@@ -369,7 +341,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(int argc, const char* const* argv) 
 
 std::vector<FlagFact> AllFlags() {
   std::vector<FlagFact> flags;
-  for (const char* name : AllFlagNames()) {
+  for (const std::string& name : AllFlagNames()) {
     const absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
     flags.push_back(
         {.name = Dashed(name), .help = flag->Help(), .default_value = flag->DefaultValue()});
@@ -389,7 +361,7 @@ std::string FlagsHelp() {
 }
 
 void ResetFlags() {
-  for (const char* name : AllFlagNames()) {
+  for (const std::string& name : AllFlagNames()) {
     absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
     std::string error;
     flag->ParseFrom(flag->DefaultValue(), &error);

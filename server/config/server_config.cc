@@ -169,6 +169,9 @@ absl::Status ServerConfig::Validate() const {
   if (batch.max_queue_wait <= absl::ZeroDuration()) {
     return BadFlag("max-queue-wait", "must be longer than nothing");
   }
+  if (batch.max_request_time != absl::ZeroDuration()) {
+    RETURN_IF_ERROR(CheckTime("max-request-time", batch.max_request_time));
+  }
   if (!(batch.kv_overcommit >= 1 && batch.kv_overcommit <= 16)) {
     return BadFlag("kv-overcommit",
                    "must be between 1 and 16; it is " + std::to_string(batch.kv_overcommit));

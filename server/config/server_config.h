@@ -45,6 +45,7 @@ struct BatchOptions {
   int64_t max_queued_tokens = 0;       // of prompts that wait; 0: no limit
   int64_t tokens_per_minute = 0;       // prompts and answers of all tenants; 0: no limit
   absl::Duration max_queue_wait = absl::InfiniteDuration();  // as it is estimated
+  absl::Duration max_request_time;   // from acceptance to the end; 0: no limit
   bool fair_shares = true;           // of tenants, by their weights; else first come, first served
   double kv_overcommit = 1.0;        // KV blocks promised for each there is
   bool prefix_reuse = true;          // equal beginnings of prompts are computed once

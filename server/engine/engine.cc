@@ -70,6 +70,8 @@ struct Engine::Impl {
   }
 
   absl::StatusOr<std::vector<int32_t>> Tokenize(Request* request) const;
+  // Brings the deadline nearer if the server allows less. The limit then, else infinite.
+  absl::Duration LimitTime(Request* request) const;
 
   const Metrics no_metrics;
   const EngineOptions options;
@@ -106,9 +108,17 @@ Engine::Engine(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Engine::~Engine() { Stop(); }
 
+absl::Duration Engine::Impl::LimitTime(Request* request) const {
+  const absl::Time end = deps.clock->Now() + options.max_request_time;
+  if (request->deadline <= end) return absl::InfiniteDuration();
+  request->deadline = end;
+  return options.max_request_time;
+}
+
 absl::StatusOr<StreamReader> Engine::Submit(Request request) {
   const EngineDeps& deps = impl_->deps;
   const ExecutorLimits& executor = deps.executor->limits();
+  const absl::Duration time_limit = impl_->LimitTime(&request);
   ASSIGN_OR_RETURN(
       AdmissionTicket ticket,
       impl_->admission.Admit({.tenant = request.tenant,
@@ -142,6 +152,7 @@ absl::StatusOr<StreamReader> Engine::Submit(Request request) {
                         request.priority,
                         std::move(request.cache_salt),
                         request.deadline,
+                        time_limit,
                         std::move(request.trace),
                         std::move(ticket),
                         std::move(writer)};

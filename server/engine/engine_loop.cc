@@ -1,6 +1,7 @@
 #include "server/engine/engine_loop.h"
 
 #include <algorithm>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -39,6 +40,23 @@ std::unique_ptr<SchedulingPolicy> MakePolicy(const EngineOptions& options, const
 absl::Status Draining() {
   return MakeRetryableError(absl::StatusCode::kUnavailable, reasons::kDraining,
                             "the server is shutting down", absl::Seconds(1));
+}
+
+// `left` says what the deadline did not leave time for.
+absl::Status Late(const ActiveRequest& request, const std::string& left) {
+  if (request.time_limit == absl::InfiniteDuration()) {
+    return MakeError(absl::StatusCode::kDeadlineExceeded, reasons::kDeadlineExceeded, "",
+                     left.empty() ? "the deadline has passed"
+                                  : "too little time is left before the deadline for " + left);
+  }
+  const std::string limit = absl::FormatDuration(request.time_limit);
+  return MakeError(absl::StatusCode::kDeadlineExceeded, reasons::kRequestTimeLimit, "",
+                   left.empty() ? "the request took " + limit +
+                                      ", as long as the server lets any take (--max-request-time)"
+                                : "too little of the " + limit +
+                                      " that the server lets a request take "
+                                      "(--max-request-time) is left for " +
+                                      left);
 }
 
 }  // namespace
@@ -124,13 +142,11 @@ void EngineLoop::Expire(ActiveRequest* request, bool waiting, absl::Time drain_d
   } else if (loading && now_ >= std::min(request->deadline, *since + options_.adapter_wait)) {
     request->Fail(gate_.StillWaiting(*request, now_));
   } else if (now_ >= request->deadline) {
-    request->Fail(MakeError(absl::StatusCode::kDeadlineExceeded, reasons::kDeadlineExceeded, "",
-                            "the deadline has passed"));
+    request->Fail(Late(*request, ""));
   } else if (now_ >= drain_deadline) {
     request->Fail(Draining());
   } else if (waiting && TooLate(*request)) {
-    request->Fail(MakeError(absl::StatusCode::kDeadlineExceeded, reasons::kDeadlineExceeded, "",
-                            "too little time is left before the deadline for a first token"));
+    request->Fail(Late(*request, "a first token"));
   }
 }
 

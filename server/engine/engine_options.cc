@@ -38,6 +38,7 @@ absl::Status EngineOptions::Validate() const {
   RETURN_IF_ERROR(RequireAtLeast(0, limits.max_logprobs, "limits.max_logprobs"));
   RETURN_IF_ERROR(RequireAtLeast(0, limits.max_prompt_logprobs, "limits.max_prompt_logprobs"));
   RETURN_IF_ERROR(RequireAtLeast(0, limits.max_cache_salt_bytes, "limits.max_cache_salt_bytes"));
+  RETURN_IF_ERROR(RequirePositive(max_request_time, "max_request_time"));
   RETURN_IF_ERROR(RequirePositive(adapter_wait, "adapter_wait"));
   return RequirePositive(adapter_retry, "adapter_retry");
 }

@@ -36,6 +36,8 @@ struct EngineOptions {
   int32_t max_running = 64;               // sequences that own blocks at one time
   int64_t stream_buffer_bytes = 1 << 20;  // unread answer of one request
 
+  // A request ends after so long, whatever its deadline.
+  absl::Duration max_request_time = absl::InfiniteDuration();
   // Longest time that an accepted request waits for its adapter to become resident.
   absl::Duration adapter_wait = absl::Seconds(30);
   // How often a load is asked for again that found the adapter cache full of pins.

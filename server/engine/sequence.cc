@@ -29,6 +29,7 @@ ActiveRequest::ActiveRequest(Submission submission, QueueKey key_in, const Token
       prompt_tokens(static_cast<int32_t>(submission.prompt.size())),
       max_tokens(submission.stop.max_tokens),
       deadline(submission.deadline),
+      time_limit(submission.time_limit),
       key(key_in),
       cache_salt(std::move(submission.cache_salt)),
       trace(std::move(submission.trace)),

@@ -44,6 +44,8 @@ struct Submission {
   Priority priority = Priority::kNormal;
   std::string cache_salt;
   absl::Time deadline = absl::InfiniteFuture();
+  // The server's limit, if it and not the caller set the deadline.
+  absl::Duration time_limit = absl::InfiniteDuration();
   TraceContext trace;
   AdmissionTicket ticket;
   StreamWriter stream;
@@ -110,6 +112,7 @@ struct ActiveRequest {
   const int32_t prompt_tokens;
   const int32_t max_tokens;  // of each answer; fits into the context
   const absl::Time deadline;
+  const absl::Duration time_limit;  // as Submission's
   const QueueKey key;
   const std::string cache_salt;
   const TraceContext trace;

@@ -147,7 +147,8 @@ void VllmMetrics::AddCounters(std::vector<MetricFamily>* families) const {
   const std::array<std::pair<const char*, double>, 3> reasons = {
       {{"stop", ended("stop_token") + ended("stop_string")},
        {"length", ended("length")},
-       {"abort", ended("cancelled") + ended("deadline_exceeded") + ended("slow_reader")}}};
+       {"abort", ended("cancelled") + ended("deadline_exceeded") + ended("request_time_limit") +
+                     ended("slow_reader")}}};
   for (const auto& [reason, value] : reasons) {
     success.metric.push_back(counted(value));
     success.metric.back().label.push_back({"finished_reason", reason});

@@ -93,6 +93,7 @@ TEST_F(FlagsTest, EveryFlagArrives) {
                              "--max-queued-tokens=700",
                              "--tokens-per-minute=7000",
                              "--max-queue-wait=3s",
+                             "--max-request-time=5m",
                              "--nofair-shares",
                              "--kv-overcommit=2.5",
                              "--noprefix-reuse",
@@ -135,6 +136,7 @@ TEST_F(FlagsTest, EveryFlagArrives) {
   EXPECT_EQ(c.batch.max_queued_tokens, 700);
   EXPECT_EQ(c.batch.tokens_per_minute, 7000);
   EXPECT_EQ(c.batch.max_queue_wait, absl::Seconds(3));
+  EXPECT_EQ(c.batch.max_request_time, absl::Minutes(5));
   EXPECT_FALSE(c.batch.fair_shares);
   EXPECT_EQ(c.batch.kv_overcommit, 2.5);
   EXPECT_FALSE(c.batch.prefix_reuse);
@@ -172,6 +174,9 @@ TEST_F(FlagsTest, BadFlagsNameTheFlagAndTheValue) {
   ExpectRefused({"--model=m", "--adapter-cache-bytes=65T"}, "adapter-cache-bytes",
                 "got 71468255805440");
   ExpectRefused({"--model=m", "--adapter-load-slice=2s"}, "adapter-load-slice", "got 2s");
+  ExpectRefused({"--model=m", "--max-request-time=99ms"}, "max-request-time",
+                "must be 100ms at least, got 99ms");
+  ExpectRefused({"--model=m", "--max-request-time=-1s"}, "max-request-time", "got -1s");
 }
 
 TEST_F(FlagsTest, RemoteAddressesNeedTheInsecureFlag) {

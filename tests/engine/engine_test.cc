@@ -160,6 +160,31 @@ TEST_F(EngineTest, ADeadlineEndsARunningRequest) {
   EXPECT_EQ(answer.terminals, 1);
 }
 
+// Also of a request whose own deadline is later; an earlier one stays what it is.
+TEST_F(EngineTest, TheTimeLimitEndsARequestWithoutADeadline) {
+  options_.max_request_time = absl::Milliseconds(35);
+  executor_.TakeTime(&clock_, absl::Milliseconds(10));
+  Recorded without = Submit(MakeRequest("hello", 50));
+  Request later = MakeRequest("hello", 50);
+  later.deadline = clock_.Now() + absl::Hours(1);
+  Recorded with = Submit(std::move(later));
+  Request earlier = MakeRequest("hello", 50);
+  earlier.deadline = clock_.Now() + absl::Milliseconds(15);
+  Recorded own = Submit(std::move(earlier));
+  ASSERT_TRUE(RunUntilIdle());
+  for (Recorded* answer : {&without, &with}) {
+    answer->Read();
+    EXPECT_EQ(answer->error.code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(ErrorReason(answer->error), "REQUEST_TIME_LIMIT");
+    EXPECT_NE(std::string(answer->error.message()).find("took 35ms"), std::string::npos)
+        << answer->error;
+    EXPECT_EQ(answer->terminals, 1);
+  }
+  own.Read();
+  EXPECT_EQ(ErrorReason(own.error), "DEADLINE_EXCEEDED");
+  EXPECT_EQ(executor_.steps(), 4);
+}
+
 TEST_F(EngineTest, ExecutorFailureEndsOnlyTheRowsOfThatStep) {
   Recorded failed = Submit(MakeRequest("hello", 5));
   Step();

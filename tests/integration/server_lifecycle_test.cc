@@ -202,6 +202,17 @@ TEST_F(ServerLifecycleTest, ADrainEndsWhatIsLeftAfterItsGrace) {
   EXPECT_EQ(server.process().Wait(), 0) << server.process().output();
 }
 
+TEST_F(ServerLifecycleTest, ARequestWithoutADeadlineEndsAtTheServersLimit) {
+  ServerProcess server(Flags({"--max-request-time=500ms"}));
+  ASSERT_TRUE(server.AwaitReady());
+  OpenStream stream(&server, 200'000);
+  const grpc::Status status = stream.ReadToEnd();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED) << status.error_message();
+  EXPECT_EQ(ErrorReason(client::FromGrpc(status)), "REQUEST_TIME_LIMIT");
+  EXPECT_THAT(status.error_message(), HasSubstr("--max-request-time"));
+  EXPECT_GT(stream.tokens, 0);
+}
+
 TEST_F(ServerLifecycleTest, AKilledClientFreesItsSequence) {
   ServerProcess server(Flags());
   ASSERT_TRUE(server.AwaitReady());
