@@ -109,6 +109,7 @@ TEST(LimitsDocsTest, EveryOptionThatNoFlagSetsHasARow) {
        "server/api/rpc_server.h: max_write_stall"});
   ExpectRows(InCode("server/engine", option),  // of flags, but for the last
              {"server/engine/engine_options.h: max_running",
+              "server/engine/engine_options.h: max_request_time",
               "server/engine/admission_options.h: max_queued",
               "server/engine/admission_options.h: max_queue_wait",
               "server/engine/vtc_policy.h: max_idle_tenants"});
