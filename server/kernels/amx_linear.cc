@@ -7,7 +7,14 @@
 namespace lamella::kernels::amx {
 namespace {
 
+// Bytes of its own tile that a pass over a few rows asks for ahead of itself.
+constexpr int kAheadBytes = 2048;
+
 struct Registers : Tiles {
+  // Vectors read memory faster than tile loads do, and so few rows leave them the time.
+  static constexpr int kFewRows = 2;
+  static constexpr int FewColumns(int /*rows*/) { return 2; }
+
   // tilezero of a tile without rows is an error, so only those of `R` row tiles.
   template <int R>
   LAMELLA_KERNEL_INLINE void Zero() {
@@ -45,18 +52,99 @@ struct Registers : Tiles {
     if constexpr (r == 1 && c == 1) _tile_stored(3, out, bytes);
   }
 
+  template <int R, int C>
+  LAMELLA_KERNEL_INLINE void SumFew(const float* x, const BF16* w, int64_t stride, int64_t steps,
+                                    SumRow* sums) {
+    const FlushDenormals flush;
+    SumRows<R, C>(x, w, stride, steps, sums);
+  }
+
   // 16 of x: rounded, and what is left.
-  LAMELLA_KERNEL_INLINE void SplitHalf(__m512 x, BF16* high, BF16* low) {
-    const __m256i rounded = (__m256i)_mm512_cvtneps_pbh(x);
-    const __m512 value = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(rounded), 16));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(high), rounded);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(low),
-                        (__m256i)_mm512_cvtneps_pbh(_mm512_sub_ps(x, value)));
+  struct Halves {
+    __m256i high;
+    __m256i low;
+  };
+  LAMELLA_KERNEL_INLINE Halves SplitHalf(const float* x, int64_t count) {
+    const __m512 value = _mm512_maskz_loadu_ps(avx512::FirstLanes(count), x);
+    const __m256i high = (__m256i)_mm512_cvtneps_pbh(value);
+    return {high, (__m256i)_mm512_cvtneps_pbh(_mm512_sub_ps(value, Widen(high)))};
   }
 
   LAMELLA_KERNEL_INLINE void Split(const float* x, int64_t count, BF16* high, BF16* low) {
-    SplitHalf(_mm512_maskz_loadu_ps(avx512::FirstLanes(count), x), high, low);
-    SplitHalf(_mm512_maskz_loadu_ps(avx512::FirstLanes(count - 16), x + 16), high + 16, low + 16);
+    for (int i = 0; i < kMatrixDepth; i += 16) {
+      const Halves halves = SplitHalf(x + i, count - i);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(high + i), halves.high);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(low + i), halves.low);
+    }
+  }
+
+  LAMELLA_KERNEL_INLINE void SplitWide(const float* x, int64_t count, float* high, float* low) {
+    for (int i = 0; i < kMatrixDepth; i += 16) {
+      const Halves halves = SplitHalf(x + i, count - i);
+      View::Store(high + i, Widen(halves.high));
+      View::Store(low + i, Widen(halves.low));
+    }
+  }
+
+ private:
+  LAMELLA_KERNEL_INLINE __m512 Widen(__m256i bits) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
+
+  // Tile registers take denormal numbers for zeros and make none, whatever the thread's mode is.
+  struct FlushDenormals {
+    static constexpr unsigned kFlush = _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON;
+    LAMELLA_KERNEL_MEMBER FlushDenormals() : before(_mm_getcsr()) { _mm_setcsr(before | kFlush); }
+    LAMELLA_KERNEL_MEMBER ~FlushDenormals() { _mm_setcsr(before); }
+    const unsigned before;
+  };
+
+  // As tdpbf16ps: 16 even elements and 16 odd ones have a chain each from zero; these are added, and
+  // then to the sum. Not inlined: arithmetic could move out of the mode that it is meant for.
+  template <int R, int C>
+  [[gnu::noinline]] static void SumRows(const float* x, const BF16* w, int64_t stride,
+                                        int64_t steps, SumRow* sums) {
+    const __m512i mask = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u));
+    __m512 total[C][R] = {};
+    for (int64_t step = 0; step < steps; ++step) {
+      __m512 even[C][R][kMatrixParts] = {};
+      __m512 odd[C][R][kMatrixParts] = {};
+      for (int i = 0; i < kMatrixDepth; i += 2) {
+        LAMELLA_UNROLL
+        for (int c = 0; c < C; ++c) {
+          const BF16* at = w + c * stride + i * kColumnTile;
+          __builtin_prefetch(reinterpret_cast<const char*>(at) + kAheadBytes, 0, 3);
+          const __m512i both = _mm512_loadu_si512(at);
+          const __m512 first = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
+          const __m512 second = _mm512_castsi512_ps(_mm512_and_si512(both, mask));
+          LAMELLA_UNROLL
+          for (int part = 0; part < kMatrixParts; ++part) {
+            LAMELLA_UNROLL
+            for (int r = 0; r < R; ++r) {
+              const float* value = x + (part * R + r) * kMatrixDepth + i;
+              even[c][r][part] = _mm512_fmadd_ps(_mm512_set1_ps(value[0]), first, even[c][r][part]);
+              odd[c][r][part] = _mm512_fmadd_ps(_mm512_set1_ps(value[1]), second, odd[c][r][part]);
+            }
+          }
+        }
+      }
+      x += kMatrixParts * R * kMatrixDepth;
+      LAMELLA_UNROLL
+      for (int c = 0; c < C; ++c) {
+        LAMELLA_UNROLL
+        for (int r = 0; r < R; ++r) {
+          LAMELLA_UNROLL
+          for (int part = 0; part < kMatrixParts; ++part) {
+            total[c][r] =
+                _mm512_add_ps(total[c][r], _mm512_add_ps(even[c][r][part], odd[c][r][part]));
+          }
+        }
+      }
+      w += kMatrixDepth * kColumnTile;
+    }
+    for (int c = 0; c < C; ++c) {
+      for (int r = 0; r < R; ++r) View::Store(sums[c * R + r], total[c][r]);
+    }
   }
 };
 

@@ -13,6 +13,12 @@
 //   T::Release()                forgets the shape
 //   T::Split(x, count, high, low)  two times 32 bfloat16: the first `count` of x rounded to nearest,
 //                               what is left of them, then zeros
+//   T::kFewRows                 up to so many rows are multiplied without tile registers, to the same
+//                               bits; 0 for none, or
+//   T::FewColumns(R)            column tiles beside each other, for R rows
+//   T::SumFew<R, C>(x, w, stride, steps, sums)  the sums over k of R rows of C column tiles `stride`
+//                               elements apart, float [C][R][16]; x is float [steps][2][R][32]
+//   T::SplitWide(x, count, high, low)  as Split, to floats
 //
 // Each instruction multiplies pairs of k into two sums of their own, joins these, and adds them to
 // the element's sum: an order that depends on k alone, so whatever the number of rows.
@@ -21,7 +27,7 @@
 // turned a choice of Gemma 3 270M whose gap is a quarter; and rows of a step wait for memory.
 //
 // Weights: pair_layout.h's with k padded to 32. Activations: per row tile
-// bfloat16 [ceil(k / 32)][2][rows of the tile][32].
+// bfloat16 [ceil(k / 32)][2][rows of the tile][32]; of T::kFewRows rows at most, the same as floats.
 #pragma once
 
 #include "server/kernels/epilogue.h"
@@ -89,12 +95,22 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
 
   static int64_t StepsOf(int64_t k) { return CeilDiv(k, kMatrixDepth); }
 
+  // Never less for more rows: who has room for many packs few as well.
   static size_t PackedRowsBytes(int64_t rows, int64_t k) {
-    return static_cast<size_t>(rows * StepsOf(k) * kMatrixParts * kMatrixDepth) * sizeof(BF16);
+    const int64_t few = (rows < T::kFewRows ? rows : T::kFewRows) * kFloatParts;
+    return static_cast<size_t>((rows > few ? rows : few) * StepsOf(k) * kMatrixParts *
+                               kMatrixDepth) *
+           sizeof(BF16);
   }
 
   static void PackRows(const float* x, int64_t ldx, int64_t rows, int64_t k, int64_t tile_begin,
                        int64_t tile_end, void* packed) {
+    if constexpr (T::kFewRows > 0) {
+      if (rows <= T::kFewRows) {
+        if (tile_begin < tile_end) PackFew(x, ldx, rows, k, static_cast<float*>(packed));
+        return;
+      }
+    }
     for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
       const RowTile part = SplitRows(rows, kMatrixRows, tile);
       BF16* out =
@@ -113,6 +129,9 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
 
   // Every pair of row tiles passes over a block of column tiles while that stays in the cache.
   static void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+    if constexpr (T::kFewRows > 0) {
+      if (args.rows <= T::kFewRows) return RunFew<T::kFewRows>(args, tile_begin, tile_end);
+    }
     const int64_t row_tiles = RowTileCount(args.rows, kMatrixRows);
     const int64_t passes = CeilDiv(row_tiles, 2);
     const int64_t tile_bytes = TileElements(args.k) * static_cast<int64_t>(sizeof(BF16));
@@ -135,6 +154,44 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
   }
 
  private:
+  static constexpr int64_t kFloatParts = sizeof(float) / sizeof(BF16);
+
+  static void PackFew(const float* x, int64_t ldx, int64_t rows, int64_t k, float* packed) {
+    for (int64_t step = 0; step < StepsOf(k); ++step) {
+      const int64_t left = k - step * kMatrixDepth;
+      for (int64_t r = 0; r < rows; ++r, packed += kMatrixDepth) {
+        T::SplitWide(x + r * ldx + step * kMatrixDepth, left < kMatrixDepth ? left : kMatrixDepth,
+                     packed, packed + rows * kMatrixDepth);
+      }
+      packed += rows * kMatrixDepth;
+    }
+  }
+
+  // Picks the instance for args.rows rows.
+  template <int R>
+  static void RunFew(const LinearArgs& args, int64_t tile, int64_t end) {
+    if constexpr (R > 1) {
+      if (args.rows < R) return RunFew<R - 1>(args, tile, end);
+    }
+    if (args.rows < R) return;
+    constexpr int C = T::FewColumns(R);
+    for (; tile + C <= end; tile += C) RunFewColumns<R, C>(args, tile);
+    for (; tile < end; ++tile) RunFewColumns<R, 1>(args, tile);
+  }
+
+  template <int R, int C>
+  LAMELLA_KERNEL_INLINE void RunFewColumns(const LinearArgs& args, int64_t tile) {
+    const Terms terms = AllTerms(args);
+    PrefetchTerms<BF16>(terms, R, tile, C);
+    const BF16* w = static_cast<const BF16*>(args.packed_w) + tile * TileElements(args.k);
+    alignas(64) SumRow sums[C][R];
+    T::template SumFew<R, C>(static_cast<const float*>(args.packed_x), w, TileElements(args.k),
+                             StepsOf(args.k), sums[0]);
+    for (int c = 0; c < C; ++c) {
+      FinishMatrixRows<View, BF16>(args, 0, R, tile + c, terms, sums[c]);
+    }
+  }
+
   // A block and the activations of a pass fit into the second-level cache.
   static int64_t BlockTiles(int64_t tile_bytes) {
     constexpr int64_t kBlockBytes = int64_t{512} << 10;

@@ -89,6 +89,7 @@ struct PortableTiles {
   struct View : Portable {
     static constexpr int kMaxRows = kMatrixRows;
   };
+  static constexpr int kFewRows = 0;
 
   static void Configure(int64_t rows0, int64_t rows1) {
     rows[0] = rows0;
