@@ -7,13 +7,10 @@
 namespace lamella::kernels::amx {
 namespace {
 
-// Bytes of its own tile that a pass over a few rows asks for ahead of itself.
-constexpr int kAheadBytes = 2048;
-
 struct Registers : Tiles {
   // Vectors read memory faster than tile loads do, and so few rows leave them the time.
   static constexpr int kFewRows = 2;
-  static constexpr int FewColumns(int /*rows*/) { return 2; }
+  static constexpr int kFewColumns = 2;
 
   // tilezero of a tile without rows is an error, so only those of `R` row tiles.
   template <int R>
@@ -113,7 +110,7 @@ struct Registers : Tiles {
         LAMELLA_UNROLL
         for (int c = 0; c < C; ++c) {
           const BF16* at = w + c * stride + i * kColumnTile;
-          __builtin_prefetch(reinterpret_cast<const char*>(at) + kAheadBytes, 0, 3);
+          __builtin_prefetch(reinterpret_cast<const char*>(at) + kFewAheadBytes, 0, 3);
           const __m512i both = _mm512_loadu_si512(at);
           const __m512 first = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
           const __m512 second = _mm512_castsi512_ps(_mm512_and_si512(both, mask));

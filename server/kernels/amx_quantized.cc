@@ -9,6 +9,10 @@ namespace lamella::kernels::amx {
 namespace {
 
 struct Registers : Tiles {
+  // Vectors read memory faster than tile loads do, and so few rows leave them the time.
+  static constexpr int kFewRows = 4;
+  static constexpr int kFewColumns = 2;
+
   template <int R>
   LAMELLA_KERNEL_INLINE void SumGroup(const int8_t* const (&x)[R], const int64_t* counts,
                                       const int8_t* w, GroupSums* sums) {
@@ -43,6 +47,52 @@ struct Registers : Tiles {
     }
   }
 
+  // Four products and their sum are one instruction, of unsigned with signed bytes: 128 is added to
+  // the high ones, and 128 times the sum of weights taken away again.
+  template <int R, int C>
+  LAMELLA_KERNEL_INLINE void SumFew(const int8_t* x, const int8_t* w, int64_t stride,
+                                    int64_t groups, SumRow* y) {
+    constexpr int kGroup = Int8Groups::kGroup;
+    const __m512i offset = _mm512_set1_epi8(static_cast<char>(0x80));
+    const auto* scales = reinterpret_cast<const BF16*>(w + groups * kGroup * kColumnTile);
+    __m512 total[C][R] = {};
+    for (int64_t g = 0; g < groups; ++g, scales += kColumnTile) {
+      __m512i offsets[C] = {};
+      __m512i high[C][R] = {};
+      __m512i low[C][R] = {};
+      for (int i = 0; i < kGroup; i += 4, w += 4 * kColumnTile) {
+        LAMELLA_UNROLL
+        for (int c = 0; c < C; ++c) {
+          __builtin_prefetch(w + c * stride + kFewAheadBytes, 0, 3);
+          const __m512i weights = _mm512_loadu_si512(w + c * stride);
+          offsets[c] = _mm512_dpbusd_epi32(offsets[c], offset, weights);
+          LAMELLA_UNROLL
+          for (int r = 0; r < R; ++r) {
+            const __m512i above = Broadcast4(x + r * kGroup + i);
+            high[c][r] = _mm512_dpbusd_epi32(high[c][r], _mm512_xor_si512(above, offset), weights);
+            low[c][r] =
+                _mm512_dpbusd_epi32(low[c][r], Broadcast4(x + (R + r) * kGroup + i), weights);
+          }
+        }
+      }
+      x += 2 * R * kGroup;
+      LAMELLA_UNROLL
+      for (int c = 0; c < C; ++c) {
+        const auto* at = reinterpret_cast<const int8_t*>(scales) + c * stride;
+        const __m512 scale = View::Widen(reinterpret_cast<const BF16*>(at));
+        LAMELLA_UNROLL
+        for (int r = 0; r < R; ++r) {
+          const __m512i above = _mm512_slli_epi32(_mm512_sub_epi32(high[c][r], offsets[c]), 8);
+          const __m512i sum = _mm512_add_epi32(above, low[c][r]);
+          total[c][r] = View::Fma(_mm512_cvtepi32_ps(sum), scale, total[c][r]);
+        }
+      }
+    }
+    for (int c = 0; c < C; ++c) {
+      for (int r = 0; r < R; ++r) View::Store(y[c * R + r], total[c][r]);
+    }
+  }
+
   LAMELLA_KERNEL_INLINE float PackRow(const float* x, int64_t k, int64_t part, int8_t* out) {
     const float largest = avx512::LargestMagnitude(x, k);
     const __m512 factor = _mm512_set1_ps(largest == 0 ? 0 : kMostActivation / largest);
@@ -58,6 +108,13 @@ struct Registers : Tiles {
       }
     }
     return largest / kMostActivation;
+  }
+
+ private:
+  LAMELLA_KERNEL_INLINE __m512i Broadcast4(const int8_t* bytes) {
+    int32_t four;
+    __builtin_memcpy(&four, bytes, sizeof(four));
+    return _mm512_set1_epi32(four);
   }
 };
 

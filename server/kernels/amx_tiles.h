@@ -13,6 +13,9 @@ namespace {
 
 constexpr int kTileRowBytes = 64;
 
+// Bytes of its own tile that a pass over a few rows asks for ahead of itself.
+constexpr int kFewAheadBytes = 2048;
+
 // What ldtilecfg reads, as the processor's manual lays it out.
 struct alignas(64) TileConfig {
   uint8_t palette = 1;

@@ -64,6 +64,7 @@ bool HasAmx() {
   uint32_t edx = 0;
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
   if ((edx & kTiles) == 0 || (edx & kBf16) == 0 || (edx & kInt8) == 0) return false;
+  if (!__builtin_cpu_supports("avx512vnni")) return false;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 #endif

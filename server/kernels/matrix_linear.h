@@ -15,7 +15,7 @@
 //                               what is left of them, then zeros
 //   T::kFewRows                 up to so many rows are multiplied without tile registers, to the same
 //                               bits; 0 for none, or
-//   T::FewColumns(R)            column tiles beside each other, for R rows
+//   T::kFewColumns              column tiles beside each other there
 //   T::SumFew<R, C>(x, w, stride, steps, sums)  the sums over k of R rows of C column tiles `stride`
 //                               elements apart, float [C][R][16]; x is float [steps][2][R][32]
 //   T::SplitWide(x, count, high, low)  as Split, to floats
@@ -174,7 +174,7 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
       if (args.rows < R) return RunFew<R - 1>(args, tile, end);
     }
     if (args.rows < R) return;
-    constexpr int C = T::FewColumns(R);
+    constexpr int C = T::kFewColumns;
     for (; tile + C <= end; tile += C) RunFewColumns<R, C>(args, tile);
     for (; tile < end; ++tile) RunFewColumns<R, 1>(args, tile);
   }

@@ -8,6 +8,9 @@
 //   T::SumGroup<R>(x, counts, w, sums)  sums[r] = the products of row tile r of x with w, int8
 //                                       [16][16][4]; x[r] is int8 [2][counts[r]][64]
 //   T::AddGroup(rows, sums, scales, y)  y[i] += (256 * sums[0][i] + sums[1][i]) * scales in float
+//   T::kFewRows, T::kFewColumns  as matrix_linear.h's
+//   T::SumFew<R, C>(x, w, stride, groups, y)  y[c][r] = SumGroup and AddGroup of all groups of R rows
+//                                       and C column tiles `stride` bytes apart, float [C][R][16]
 //   T::PackRow(x, k, part, out)         one row as 16-bit values: of each group the 64 high bytes to
 //                                       `out` and the low ones `part` bytes later, the next group 2 *
 //                                       part later; zeros after k. Returns the row's scale: not
@@ -91,6 +94,9 @@ struct MatrixQuantized {
   }
 
   static void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+    if constexpr (T::kFewRows > 0) {
+      if (args.rows <= T::kFewRows) return RunFew<T::kFewRows>(args, tile_begin, tile_end);
+    }
     const int64_t row_tiles = RowTileCount(args.rows, kMatrixRows);
     RowPair shape;
     for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
@@ -121,8 +127,42 @@ struct MatrixQuantized {
     return reinterpret_cast<float*>(static_cast<char*>(packed) + rows * 2 * Groups(k) * kGroup);
   }
 
+  // Picks the instance for args.rows rows.
   template <int R>
-  static void Run(const LinearArgs& args, const RowPair& rows, int64_t tile, Terms terms) {
+  static void RunFew(const LinearArgs& args, int64_t tile, int64_t end) {
+    if constexpr (R > 1) {
+      if (args.rows < R) return RunFew<R - 1>(args, tile, end);
+    }
+    if (args.rows < R) return;
+    for (; tile + T::kFewColumns <= end; tile += T::kFewColumns) {
+      RunFewColumns<R, T::kFewColumns>(args, tile);
+    }
+    for (; tile < end; ++tile) RunFewColumns<R, 1>(args, tile);
+  }
+
+  template <int R, int C>
+  LAMELLA_KERNEL_INLINE void RunFewColumns(const LinearArgs& args, int64_t tile) {
+    const Terms terms = AllTerms(args);
+    PrefetchTerms<Lora>(terms, R, tile, C);
+    const auto* w = static_cast<const int8_t*>(args.packed_w) + tile * TileBytes(args.k);
+    alignas(64) SumRow y[C][R];
+    T::template SumFew<R, C>(static_cast<const int8_t*>(args.packed_x), w, TileBytes(args.k),
+                             Groups(args.k), y[0]);
+    for (int c = 0; c < C; ++c) FinishRows(args, {0, R}, tile + c, terms, y[c]);
+  }
+
+  LAMELLA_KERNEL_INLINE void FinishRows(const LinearArgs& args, RowTile rows, int64_t tile,
+                                        Terms terms, SumRow* y) {
+    const float* scales = RowScales(const_cast<void*>(args.packed_x), args.rows, args.k);
+    for (int64_t i = 0; i < rows.count; ++i) {
+      View::Store(y[i], View::Mul(View::Load(y[i]), View::Broadcast(scales[rows.begin + i])));
+    }
+    terms.SkipTo(rows.begin);
+    FinishMatrixRows<View, Lora>(args, rows.begin, rows.count, tile, terms, y);
+  }
+
+  template <int R>
+  static void Run(const LinearArgs& args, const RowPair& rows, int64_t tile, const Terms& terms) {
     const int64_t groups = Groups(args.k);
     const int64_t counts[2] = {rows.first, rows.second};
     const int64_t begins[2] = {rows.begin, rows.begin + rows.first};
@@ -147,15 +187,7 @@ struct MatrixQuantized {
       for (int r = 0; r < R; ++r) T::AddGroup(counts[r], sums[g % 2][r], scales, y[r]);
       scales += kColumnTile;
     }
-    const float* row_scales = RowScales(const_cast<void*>(args.packed_x), args.rows, args.k);
-    for (int r = 0; r < R; ++r) {
-      for (int64_t i = 0; i < counts[r]; ++i) {
-        View::Store(y[r][i],
-                    View::Mul(View::Load(y[r][i]), View::Broadcast(row_scales[begins[r] + i])));
-      }
-      terms.SkipTo(begins[r]);
-      FinishMatrixRows<View, Lora>(args, begins[r], counts[r], tile, terms, y[r]);
-    }
+    for (int r = 0; r < R; ++r) FinishRows(args, {begins[r], counts[r]}, tile, terms, y[r]);
   }
 };
 
