@@ -27,8 +27,9 @@ class UploadTest : public AdminTest {
     ExpectNothingLeft();
   }
   // Begins an upload and returns once the server has taken some of its weights.
-  std::unique_ptr<Stream> BeginAndSendSome(grpc::ClientContext* context, const UploadFiles& files) {
-    auto stream = stub_->UploadAdapter(context);
+  std::unique_ptr<Stream> BeginAndSendSome(Stub* stub, grpc::ClientContext* context,
+                                           const UploadFiles& files) {
+    auto stream = stub->UploadAdapter(context);
     std::vector<v1::UploadAdapterRequest> messages = Messages(Header("mine", files), files, 65536);
     messages.resize(messages.size() / 2);
     for (const auto& message : messages) EXPECT_TRUE(stream->Write(message));
@@ -259,7 +260,7 @@ TEST_F(UploadTest, AMessageThatIsNoneIsRefused) {
 
 TEST_F(UploadTest, ACancelledUploadLeavesNothing) {
   grpc::ClientContext context;
-  const auto stream = BeginAndSendSome(&context, Files());
+  const auto stream = BeginAndSendSome(stub_.get(), &context, Files());
   context.TryCancel();
   EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::CANCELLED);
   AwaitNothingLeft();
@@ -286,11 +287,7 @@ TEST_F(UploadTest, ALostConnectionLeavesNothing) {
         grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
     const auto stub = v1::AdapterAdminService::NewStub(channel);
     grpc::ClientContext context;
-    const UploadFiles files = Files();
-    const auto stream = stub->UploadAdapter(&context);
-    stream->Write(Header("mine", files));
-    stream->Write(Config(files.config));
-    stream->Write(Weights(files.weights.substr(0, 100'000)));
+    const auto stream = BeginAndSendSome(stub.get(), &context, Files());
     context.TryCancel();
     stream->Finish();
   }
@@ -354,7 +351,7 @@ TEST_F(UploadTest, ManyAtOnceAllSucceed) {
 
 TEST_F(UploadTest, ADrainEndsWhatIsLeft) {
   grpc::ClientContext context;
-  const auto stream = BeginAndSendSome(&context, Files());
+  const auto stream = BeginAndSendSome(stub_.get(), &context, Files());
   server_->Shutdown(absl::ZeroDuration());
   EXPECT_FALSE(stream->Finish().ok());
   ExpectNothingLeft();  // the server is down only when every upload has gone
