@@ -177,6 +177,15 @@ TEST_F(AdaptersCliTest, AliasesSwitchSplitAndAreGuarded) {
   EXPECT_EQ(Run({"adapters", "get", "mine"}).status, 1);
 }
 
+TEST_F(AdaptersCliTest, AWeightOutOfRangeIsRefusedOfAnOnlyTargetToo) {
+  const std::string version = Upload("mine", 0.5F);
+  for (const char* weight : {"0", "1000001", "x"}) {
+    const Ran ran = Run({"adapters", "set-alias", "mine", "live", version + "=" + weight});
+    EXPECT_EQ(ran.status, 1);
+    EXPECT_THAT(ran.output, HasSubstr("a weight in [1, 1000000], got " + version));
+  }
+}
+
 TEST_F(AdaptersCliTest, WarmPinAndQuarantineShowWhereItIs) {
   const std::string version = Upload("mine", 0.5F);
   EXPECT_EQ(Run({"adapters", "get", "mine", "live", "--output=json"}).json()["residency"], "disk");

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "common/formats/digest.h"
 #include "nlohmann/json.hpp"
 #include "tests/integration/server_process.h"
 #include "tests/integration/tiny_model.h"
@@ -236,6 +237,17 @@ TEST_F(OperatorCliTest, DoctorNamesAWrongKey) {
   EXPECT_EQ(ran.status, 1);
   EXPECT_THAT(ran.output, HasSubstr("FAILED   credentials"));
   EXPECT_THAT(ran.output, HasSubstr("UNAUTHENTICATED"));
+}
+
+TEST_F(OperatorCliTest, DoctorFindsNoFaultInARoleThatMayNotAskTheModel) {
+  const std::string credentials = dir_.Write(
+      "credentials.json", R"({"credentials":[{"name":"writer","sha256":")" + Sha256Hex("writer") +
+                              R"(","tenant":"anna","roles":["adapter-writer"]}]})");
+  const std::string key = dir_.Write("key", "writer");
+  StartServer({"--credentials=" + credentials});
+  const Ran ran = Lamella({"--token-file", key, "doctor", "--metrics", server_->metrics_address()});
+  EXPECT_EQ(ran.status, 0) << ran.output;
+  EXPECT_THAT(ran.output, HasSubstr("PERMISSION_DENIED"));
 }
 
 // What bash offers for these words, the last of which is being written.
