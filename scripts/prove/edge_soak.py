@@ -26,6 +26,8 @@ BUCKETS = 20
 # 97.5% points of Student's t for 1, 2, ... degrees of freedom: one interval of 95%.
 STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101)
 LEAST_MINUTES = 8  # before that what grows are caches and pools
+SETTLED_MINUTES = 45  # a shorter run is judged while they may still grow, as fast as this at most:
+SETTLING = 15  # MB/h
 MEGABYTE = 1e6
 
 
@@ -170,6 +172,8 @@ def soak(minutes):
     told = ", ".join(f"{count:,} {what}" for what, count in sorted(callers.ended.items()) if what in ("finished", "cancelled", "refused", "churned"))
     memory = f"{rise:+.2f} MB/h, 95% interval {rise - half:+.2f} to {rise + half:+.2f}, of {samples[-1][1] / MEGABYTE:.0f} MB"
     verdict = report.PASS if rise + half < 1 else report.FAIL if rise - half > 1 else report.INCONCLUSIVE
+    if verdict == report.FAIL and minutes < SETTLED_MINUTES and rise - half < SETTLING:
+        verdict = report.INCONCLUSIVE
     if verdict == report.INCONCLUSIVE:
         memory += "; too short to tell"
     third = len(files) // 3
