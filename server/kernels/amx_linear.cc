@@ -64,7 +64,7 @@ struct Registers : Tiles {
   LAMELLA_KERNEL_INLINE Halves SplitHalf(const float* x, int64_t count) {
     const __m512 value = _mm512_maskz_loadu_ps(avx512::FirstLanes(count), x);
     const __m256i high = (__m256i)_mm512_cvtneps_pbh(value);
-    return {high, (__m256i)_mm512_cvtneps_pbh(_mm512_sub_ps(value, Widen(high)))};
+    return {high, (__m256i)_mm512_cvtneps_pbh(_mm512_sub_ps(value, View::Widen(high)))};
   }
 
   LAMELLA_KERNEL_INLINE void Split(const float* x, int64_t count, BF16* high, BF16* low) {
@@ -78,16 +78,12 @@ struct Registers : Tiles {
   LAMELLA_KERNEL_INLINE void SplitWide(const float* x, int64_t count, float* high, float* low) {
     for (int i = 0; i < kMatrixDepth; i += 16) {
       const Halves halves = SplitHalf(x + i, count - i);
-      View::Store(high + i, Widen(halves.high));
-      View::Store(low + i, Widen(halves.low));
+      View::Store(high + i, View::Widen(halves.high));
+      View::Store(low + i, View::Widen(halves.low));
     }
   }
 
  private:
-  LAMELLA_KERNEL_INLINE __m512 Widen(__m256i bits) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
-  }
-
   // Tile registers take denormal numbers for zeros and make none, whatever the thread's mode is.
   struct FlushDenormals {
     static constexpr unsigned kFlush = _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON;

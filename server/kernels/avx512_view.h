@@ -22,9 +22,11 @@ struct View {
   LAMELLA_KERNEL_INLINE F Mul(F a, F b) { return _mm512_mul_ps(a, b); }
   LAMELLA_KERNEL_INLINE F Fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   LAMELLA_KERNEL_INLINE F Widen(const float* p) { return _mm512_loadu_ps(p); }
+  LAMELLA_KERNEL_INLINE F Widen(__m256i bits) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+  }
   LAMELLA_KERNEL_INLINE F Widen(const BF16* p) {
-    const __m256i raw = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(raw), 16));
+    return Widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
 };
 
