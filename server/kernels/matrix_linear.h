@@ -88,6 +88,20 @@ LAMELLA_KERNEL_INLINE void PrefetchTile(const void* w) {
   }
 }
 
+// Column tiles [tile, end) of R rows at most, kColumns at a time: Kernel::RunFewColumns of as many
+// rows as there are.
+template <typename Kernel, int kColumns, int R>
+void RunFewRows(const LinearArgs& args, int64_t tile, int64_t end) {
+  if constexpr (R > 1) {
+    if (args.rows < R) return RunFewRows<Kernel, kColumns, R - 1>(args, tile, end);
+  }
+  if (args.rows < R) return;
+  for (; tile + kColumns <= end; tile += kColumns) {
+    Kernel::template RunFewColumns<R, kColumns>(args, tile);
+  }
+  for (; tile < end; ++tile) Kernel::template RunFewColumns<R, 1>(args, tile);
+}
+
 template <typename T>
 struct MatrixLinear : PairLayout<kMatrixDepth> {
   using View = typename T::View;
@@ -130,7 +144,9 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
   // Every pair of row tiles passes over a block of column tiles while that stays in the cache.
   static void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
     if constexpr (T::kFewRows > 0) {
-      if (args.rows <= T::kFewRows) return RunFew<T::kFewRows>(args, tile_begin, tile_end);
+      if (args.rows <= T::kFewRows) {
+        return RunFewRows<MatrixLinear, T::kFewColumns, T::kFewRows>(args, tile_begin, tile_end);
+      }
     }
     const int64_t row_tiles = RowTileCount(args.rows, kMatrixRows);
     const int64_t passes = CeilDiv(row_tiles, 2);
@@ -153,6 +169,20 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     if (shape.first > 0) T::Release();
   }
 
+  // For RunFewRows.
+  template <int R, int C>
+  LAMELLA_KERNEL_INLINE void RunFewColumns(const LinearArgs& args, int64_t tile) {
+    const Terms terms = AllTerms(args);
+    PrefetchTerms<BF16>(terms, R, tile, C);
+    const BF16* w = static_cast<const BF16*>(args.packed_w) + tile * TileElements(args.k);
+    alignas(64) SumRow sums[C][R];
+    T::template SumFew<R, C>(static_cast<const float*>(args.packed_x), w, TileElements(args.k),
+                             StepsOf(args.k), sums[0]);
+    for (int c = 0; c < C; ++c) {
+      FinishMatrixRows<View, BF16>(args, 0, R, tile + c, terms, sums[c]);
+    }
+  }
+
  private:
   static constexpr int64_t kFloatParts = sizeof(float) / sizeof(BF16);
 
@@ -164,31 +194,6 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
                      packed, packed + rows * kMatrixDepth);
       }
       packed += rows * kMatrixDepth;
-    }
-  }
-
-  // Picks the instance for args.rows rows.
-  template <int R>
-  static void RunFew(const LinearArgs& args, int64_t tile, int64_t end) {
-    if constexpr (R > 1) {
-      if (args.rows < R) return RunFew<R - 1>(args, tile, end);
-    }
-    if (args.rows < R) return;
-    constexpr int C = T::kFewColumns;
-    for (; tile + C <= end; tile += C) RunFewColumns<R, C>(args, tile);
-    for (; tile < end; ++tile) RunFewColumns<R, 1>(args, tile);
-  }
-
-  template <int R, int C>
-  LAMELLA_KERNEL_INLINE void RunFewColumns(const LinearArgs& args, int64_t tile) {
-    const Terms terms = AllTerms(args);
-    PrefetchTerms<BF16>(terms, R, tile, C);
-    const BF16* w = static_cast<const BF16*>(args.packed_w) + tile * TileElements(args.k);
-    alignas(64) SumRow sums[C][R];
-    T::template SumFew<R, C>(static_cast<const float*>(args.packed_x), w, TileElements(args.k),
-                             StepsOf(args.k), sums[0]);
-    for (int c = 0; c < C; ++c) {
-      FinishMatrixRows<View, BF16>(args, 0, R, tile + c, terms, sums[c]);
     }
   }
 

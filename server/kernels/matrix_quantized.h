@@ -95,7 +95,9 @@ struct MatrixQuantized {
 
   static void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
     if constexpr (T::kFewRows > 0) {
-      if (args.rows <= T::kFewRows) return RunFew<T::kFewRows>(args, tile_begin, tile_end);
+      if (args.rows <= T::kFewRows) {
+        return RunFewRows<MatrixQuantized, T::kFewColumns, T::kFewRows>(args, tile_begin, tile_end);
+      }
     }
     const int64_t row_tiles = RowTileCount(args.rows, kMatrixRows);
     RowPair shape;
@@ -117,29 +119,7 @@ struct MatrixQuantized {
     if (shape.first > 0) T::Release();
   }
 
- private:
-  template <typename Byte>
-  static auto* ScalesOf(Byte* tile, int64_t k) {
-    using Scale = std::conditional_t<std::is_const_v<Byte>, const BF16, BF16>;
-    return reinterpret_cast<Scale*>(tile + Groups(k) * kTileBytes);
-  }
-  static float* RowScales(void* packed, int64_t rows, int64_t k) {
-    return reinterpret_cast<float*>(static_cast<char*>(packed) + rows * 2 * Groups(k) * kGroup);
-  }
-
-  // Picks the instance for args.rows rows.
-  template <int R>
-  static void RunFew(const LinearArgs& args, int64_t tile, int64_t end) {
-    if constexpr (R > 1) {
-      if (args.rows < R) return RunFew<R - 1>(args, tile, end);
-    }
-    if (args.rows < R) return;
-    for (; tile + T::kFewColumns <= end; tile += T::kFewColumns) {
-      RunFewColumns<R, T::kFewColumns>(args, tile);
-    }
-    for (; tile < end; ++tile) RunFewColumns<R, 1>(args, tile);
-  }
-
+  // For RunFewRows.
   template <int R, int C>
   LAMELLA_KERNEL_INLINE void RunFewColumns(const LinearArgs& args, int64_t tile) {
     const Terms terms = AllTerms(args);
@@ -149,6 +129,16 @@ struct MatrixQuantized {
     T::template SumFew<R, C>(static_cast<const int8_t*>(args.packed_x), w, TileBytes(args.k),
                              Groups(args.k), y[0]);
     for (int c = 0; c < C; ++c) FinishRows(args, {0, R}, tile + c, terms, y[c]);
+  }
+
+ private:
+  template <typename Byte>
+  static auto* ScalesOf(Byte* tile, int64_t k) {
+    using Scale = std::conditional_t<std::is_const_v<Byte>, const BF16, BF16>;
+    return reinterpret_cast<Scale*>(tile + Groups(k) * kTileBytes);
+  }
+  static float* RowScales(void* packed, int64_t rows, int64_t k) {
+    return reinterpret_cast<float*>(static_cast<char*>(packed) + rows * 2 * Groups(k) * kGroup);
   }
 
   LAMELLA_KERNEL_INLINE void FinishRows(const LinearArgs& args, RowTile rows, int64_t tile,
