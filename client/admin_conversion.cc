@@ -139,7 +139,7 @@ WatchEvent FromProto(const v1::WatchAdaptersResponse& event) {
 
 void SetTarget(const Alias& alias, v1::SetAliasRequest* request) {
   request->set_alias(alias.alias);
-  if (alias.targets.size() == 1) {
+  if (alias.targets.size() == 1 && alias.targets.front().weight == AliasTarget().weight) {
     request->set_version(alias.targets.front().version);
     return;
   }

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "client/cli/admin_output.h"
 #include "client/cli/commands.h"
@@ -66,13 +65,8 @@ absl::StatusOr<client::AliasTarget> ReadTarget(AdminClient* admin, const std::st
                                                const std::string& text) {
   const size_t equals = text.find('=');
   client::AliasTarget target;
-  // Also of an only target, whose weight changes nothing and is not sent.
-  constexpr uint32_t kMaxWeight = 1'000'000;
-  if (equals != std::string::npos && (!absl::SimpleAtoi(text.substr(equals + 1), &target.weight) ||
-                                      target.weight < 1 || target.weight > kMaxWeight)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("a target must be VERSION or VERSION=WEIGHT, a weight in [1, ", kMaxWeight,
-                     "], got ", text));
+  if (equals != std::string::npos && !absl::SimpleAtoi(text.substr(equals + 1), &target.weight)) {
+    return absl::InvalidArgumentError("a target must be VERSION or VERSION=WEIGHT, got " + text);
   }
   auto version = FindVersion(admin, adapter, text.substr(0, equals));
   if (!version.ok()) return version.status();

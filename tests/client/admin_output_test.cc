@@ -67,10 +67,14 @@ TEST(AdminConversionTest, AVersionComesOverWhole) {
   EXPECT_EQ(version.created, absl::FromUnixSeconds(5));
 }
 
-TEST(AdminConversionTest, OneTargetIsAVersionSeveralAreASplit) {
+TEST(AdminConversionTest, OneTargetIsAVersionSeveralOrAWeightAreASplit) {
   v1::SetAliasRequest one;
-  client::SetTarget({.alias = "live", .targets = {{.version = kOne, .weight = 3}}}, &one);
+  client::SetTarget({.alias = "live", .targets = {{.version = kOne}}}, &one);
   EXPECT_EQ(one.version(), kOne);
+  v1::SetAliasRequest weighted;  // its weight is for the server to refuse or take
+  client::SetTarget({.alias = "live", .targets = {{.version = kOne, .weight = 0}}}, &weighted);
+  ASSERT_EQ(weighted.split().targets_size(), 1);
+  EXPECT_EQ(weighted.split().targets(0).weight(), 0U);
   v1::SetAliasRequest two;
   client::SetTarget({.alias = "live", .targets = {{.version = kOne}, {.version = kTwo}}}, &two);
   EXPECT_EQ(two.split().targets_size(), 2);
