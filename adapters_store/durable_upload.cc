@@ -69,11 +69,8 @@ absl::Status CheckHeader(const UploadHeader& header, const AdapterLimits& limits
   return CheckSize("weights_bytes", header.weights_bytes, limits.tensors.max_file_bytes);
 }
 
-// Somebody has to delete something first: a guess when to look again.
-constexpr absl::Duration kRetryFull = absl::Minutes(1);
-
 absl::Status Full(const char* reason, const std::string& message) {
-  return MakeRetryableError(absl::StatusCode::kResourceExhausted, reason, message, kRetryFull);
+  return MakeError(absl::StatusCode::kResourceExhausted, reason, "", message);
 }
 
 absl::Status WrongOrder(const char* what) { return Invalid(reasons::kWrongUploadOrder, "", what); }

@@ -18,8 +18,7 @@ absl::Status FileError(const char* attempt, int error) {
   const bool full = error == ENOSPC || error == EDQUOT;
   const std::string message =
       absl::StrCat("the store cannot ", attempt, ": ", std::generic_category().message(error));
-  return full ? MakeRetryableError(absl::StatusCode::kResourceExhausted, reasons::kStoreFull,
-                                   message, absl::Minutes(1))
+  return full ? MakeError(absl::StatusCode::kResourceExhausted, reasons::kStoreFull, "", message)
               : MakeError(absl::StatusCode::kUnavailable, reasons::kStoreUnwritable, "", message);
 }
 

@@ -4,7 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/cord.h"
 #include "common/base/error.h"
 #include "lamella/rpc/v1/error_details.pb.h"
 
@@ -233,13 +232,7 @@ absl::Status FromGrpc(const grpc::Status& status) {
   }
   const auto code = static_cast<absl::StatusCode>(status.error_code());
   absl::Status error = MakeError(code, reason, field, status.error_message());
-  if (retry_after.has_value()) {
-    MakeRetryableError(code, reason, "", *retry_after)
-        .ForEachPayload([&error](absl::string_view url, const absl::Cord& payload) {
-          error.SetPayload(url, payload);
-        });
-  }
-  return error;
+  return retry_after.has_value() ? WithRetryAfter(std::move(error), *retry_after) : error;
 }
 
 }  // namespace lamella::client

@@ -13,8 +13,8 @@ namespace lamella::client {
 inline constexpr char kLivenessName[] = "liveness";
 
 // "SERVING", "NOT_SERVING" or "UNKNOWN", of the listener at HOST:PORT as a whole (`service` "") or of
-// one of its names, such as kLivenessName. UNAVAILABLE if nobody answers, NOT_FOUND for a name that it does
-// not know.
+// one of its names, such as kLivenessName. UNAVAILABLE if nobody answers, NOT_FOUND for a name that
+// it does not know.
 absl::StatusOr<std::string> CheckHealth(const std::string& address, const std::string& service,
                                         const TlsOptions& tls, absl::Duration timeout);
 

@@ -27,11 +27,14 @@ absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::stri
   return status;
 }
 
-absl::Status MakeRetryableError(absl::StatusCode code, std::string_view reason,
-                                std::string_view message, absl::Duration retry_after) {
-  absl::Status status = MakeError(code, reason, "", message);
+absl::Status WithRetryAfter(absl::Status status, absl::Duration retry_after) {
   status.SetPayload(kRetryUrl, absl::Cord(absl::FormatDuration(retry_after)));
   return status;
+}
+
+absl::Status MakeRetryableError(absl::StatusCode code, std::string_view reason,
+                                std::string_view message, absl::Duration retry_after) {
+  return WithRetryAfter(MakeError(code, reason, "", message), retry_after);
 }
 
 std::string ErrorReason(const absl::Status& status) { return Payload(status, kReasonUrl); }

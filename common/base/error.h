@@ -18,7 +18,10 @@ namespace lamella {
 absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::string_view field,
                        std::string_view message);
 
-// As MakeError, with an honest estimate of when a retry can succeed.
+// The same error with an honest estimate of when a retry can succeed.
+absl::Status WithRetryAfter(absl::Status status, absl::Duration retry_after);
+
+// As MakeError, with one.
 absl::Status MakeRetryableError(absl::StatusCode code, std::string_view reason,
                                 std::string_view message, absl::Duration retry_after);
 

@@ -74,6 +74,7 @@ inline constexpr char kSlowReader[] = "SLOW_READER";
 inline constexpr char kDraining[] = "DRAINING";
 inline constexpr char kCancelled[] = "CANCELLED";
 inline constexpr char kDeadlineExceeded[] = "DEADLINE_EXCEEDED";
+inline constexpr char kRequestTimeLimit[] = "REQUEST_TIME_LIMIT";
 inline constexpr char kNonFiniteLogits[] = "NON_FINITE_LOGITS";
 inline constexpr char kMetadataTooLarge[] = "METADATA_TOO_LARGE";
 inline constexpr char kUnauthenticated[] = "UNAUTHENTICATED";
@@ -83,6 +84,5 @@ inline constexpr char kInvalidCertificate[] = "INVALID_CERTIFICATE";
 inline constexpr char kPortInUse[] = "PORT_IN_USE";
 inline constexpr char kInvalidFlag[] = "INVALID_FLAG";
 inline constexpr char kInternal[] = "INTERNAL";
-inline constexpr char kRequestTimeLimit[] = "REQUEST_TIME_LIMIT";
 
 }  // namespace lamella::reasons

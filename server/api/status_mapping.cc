@@ -62,8 +62,10 @@ struct UsualDelay {
   const char* reason;
   absl::Duration delay;
 };
-constexpr std::array<UsualDelay, 3> kUsualDelays = {{
-    {reasons::kPinLimit, absl::Minutes(1)},         // somebody has to unpin
+constexpr std::array<UsualDelay, 4> kUsualDelays = {{
+    {reasons::kPinLimit, absl::Minutes(1)},  // somebody has to unpin
+    {reasons::kQuotaExceeded,
+     absl::Minutes(1)},  // somebody has to delete; of a day's uploads it is told
     {reasons::kStoreFull, absl::Minutes(1)},        // somebody has to delete
     {reasons::kStoreUnwritable, absl::Minutes(1)},  // somebody has to mend a disk
 }};

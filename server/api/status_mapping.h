@@ -14,8 +14,9 @@ inline constexpr char kErrorDomain[] = "lamella";
 
 // The code as it is; details: ErrorInfo always (reason, domain, request_id), BadRequest where a
 // field is named, QuotaFailure where a limit refused the call, RetryInfo where a delay is and with
-// every RESOURCE_EXHAUSTED and UNAVAILABLE: a usual delay where none was given. An error that carries no reason is a fault of ours or of a library: its text may say anything, so it is
-// logged and not sent.
+// every RESOURCE_EXHAUSTED and UNAVAILABLE: a usual delay where none was given. An error that
+// carries no reason is a fault of ours or of a library: its text may say anything, so it is logged
+// and not sent.
 grpc::Status ToGrpcStatus(const absl::Status& status, std::string_view request_id);
 
 // The reason as ToGrpcStatus sends it.
