@@ -22,8 +22,17 @@ fetch_models() {
   scripts/setup.sh --model smollm2 && scripts/setup.sh --model gemma && scripts/setup.sh --model llama-tokenizer
 }
 
-# run_ctest PRESET [ARGUMENT...]
-run_ctest() { ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j2 "${@:2}"; }
+# run_ctest PRESET [ARGUMENT...]: what the tests that failed printed comes once more, last.
+run_ctest() {
+  ctest --test-dir "build/$1" --output-on-failure --no-tests=error -j2 "${@:2}" && return
+  local name results=build/$1/Testing/Temporary
+  cut -d: -f2- "$results/LastTestsFailed.log" | head -n 3 | while read -r name; do
+    echo "== $name"
+    awk -v test="Testing: $name" 'index($0, test) { on = 1 } on; /<end of output>/ { on = 0 }' \
+      "$results/LastTest.log" | grep -A8 -E 'Failure$|ERROR|WARNING: ThreadSanitizer' | head -n 16
+  done
+  return 1
+}
 
 # Every fuzz target for a few seconds over its corpus.
 fuzz_smoke() {

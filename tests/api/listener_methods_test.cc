@@ -116,6 +116,7 @@ TEST_F(ListenerMethodsTest, WhoIsUnknownGetsPastNoGateButHealths) {
     ForEachMethod(*server, [&](const MethodDescriptor& method) {
       if (Decision(method) == "anyone") return;
       for (const char* key : {"", "nobody"}) {
+        SCOPED_TRACE(Path(method) + " with key '" + key + "'");
         ExpectError(Call(*server, Path(method), key), grpc::StatusCode::UNAUTHENTICATED,
                     "UNAUTHENTICATED", "");
       }
