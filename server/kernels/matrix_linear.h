@@ -33,6 +33,7 @@
 #include "server/kernels/epilogue.h"
 #include "server/kernels/pair_layout.h"
 #include "server/kernels/row_tiles.h"
+#include "server/kernels/term_blocks.h"
 
 namespace lamella::kernels {
 namespace {
@@ -58,10 +59,10 @@ LAMELLA_KERNEL_INLINE RowPair PairRows(int64_t rows, int64_t most, int64_t tile)
   return {first.begin, first.count, both ? SplitRows(rows, most, tile + 1).count : 0};
 }
 
-// Bias, low-rank terms and the store of `rows` rows of one column tile, whose sums over k are `sums`.
-template <typename View, typename Lora>
+// Bias and the store of `rows` rows of one column tile, whose sums over k are `sums`.
+template <typename View>
 void FinishMatrixRows(const LinearArgs& args, int64_t row_begin, int64_t rows, int64_t tile,
-                      const Terms& terms, SumRow* sums) {
+                      SumRow* sums) {
   const int64_t column = tile * kColumnTile;
   const int64_t columns = args.n - column < kColumnTile ? args.n - column : kColumnTile;
   if (args.bias != nullptr) {
@@ -71,21 +72,21 @@ void FinishMatrixRows(const LinearArgs& args, int64_t row_begin, int64_t rows, i
       View::Store(sums[i], View::Add(View::Load(sums[i]), View::Load(bias)));
     }
   }
-  if (args.lora_count > 0) Expand<View, Lora>(terms, row_begin, rows, tile, sums);
   float* y = args.y + row_begin * args.ldy + column;
   for (int64_t i = 0; i < rows; ++i) {
     View::StoreFirst(y + i * args.ldy, View::Load(sums[i]), columns);
   }
 }
 
-// Asks for the 16 lines of a tile of W that will be read 4 KiB later.
-LAMELLA_KERNEL_INLINE void PrefetchTile(const void* w) {
-  constexpr int kAheadBytes = 4096;
+// Steps that a pass asks for ahead of itself.
+inline constexpr int64_t kAheadSteps = 4;
+// Asks for the 16 lines of a step of W, 1 KiB, that will be read so many steps later.
+LAMELLA_KERNEL_INLINE void PrefetchStep(const void* w) {
+  constexpr int kLines = 16;
   constexpr int kLineBytes = 64;
+  const char* const at = static_cast<const char*>(w) + kAheadSteps * kLines * kLineBytes;
   LAMELLA_UNROLL
-  for (int line = 0; line < 16; ++line) {
-    __builtin_prefetch(static_cast<const char*>(w) + kAheadBytes + line * kLineBytes, 0, 3);
-  }
+  for (int line = 0; line < kLines; ++line) __builtin_prefetch(at + line * kLineBytes, 0, 3);
 }
 
 // Column tiles [tile, end) of R rows at most, kColumns at a time: Kernel::RunFewColumns of as many
@@ -155,15 +156,13 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     RowPair shape;
     for (int64_t block = tile_begin; block < tile_end; block += most) {
       const int64_t end = block + most < tile_end ? block + most : tile_end;
-      Terms terms = AllTerms(args);
       for (int64_t i = 0; i < row_tiles; i += 2) {
         const RowPair rows = PairRows(args.rows, kMatrixRows, i);
-        terms.SkipTo(rows.begin);
         if (!rows.SameShape(shape)) T::Configure(rows.first, rows.second);
         shape = rows;
         int64_t tile = block;
-        for (; tile + 2 <= end; tile += 2) RunColumns<2>(args, rows, tile, terms);
-        if (tile < end) RunColumns<1>(args, rows, tile, terms);
+        for (; tile + 2 <= end; tile += 2) RunColumns<2>(args, rows, tile);
+        if (tile < end) RunColumns<1>(args, rows, tile);
       }
     }
     if (shape.first > 0) T::Release();
@@ -172,15 +171,11 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
   // For RunFewRows.
   template <int R, int C>
   LAMELLA_KERNEL_INLINE void RunFewColumns(const LinearArgs& args, int64_t tile) {
-    const Terms terms = AllTerms(args);
-    PrefetchTerms<BF16>(terms, R, tile, C);
     const BF16* w = static_cast<const BF16*>(args.packed_w) + tile * TileElements(args.k);
     alignas(64) SumRow sums[C][R];
     T::template SumFew<R, C>(static_cast<const float*>(args.packed_x), w, TileElements(args.k),
                              StepsOf(args.k), sums[0]);
-    for (int c = 0; c < C; ++c) {
-      FinishMatrixRows<View, BF16>(args, 0, R, tile + c, terms, sums[c]);
-    }
+    for (int c = 0; c < C; ++c) FinishMatrixRows<View>(args, 0, R, tile + c, sums[c]);
   }
 
  private:
@@ -205,18 +200,16 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
   }
 
   template <int C>
-  LAMELLA_KERNEL_INLINE void RunColumns(const LinearArgs& args, const RowPair& rows, int64_t tile,
-                                        const Terms& terms) {
-    PrefetchTerms<BF16>(terms, rows.begin + rows.first + rows.second, tile, C);
+  LAMELLA_KERNEL_INLINE void RunColumns(const LinearArgs& args, const RowPair& rows, int64_t tile) {
     if (rows.second == 0) {
-      Run<1, C>(args, rows, tile, terms);
+      Run<1, C>(args, rows, tile);
     } else {
-      Run<2, C>(args, rows, tile, terms);
+      Run<2, C>(args, rows, tile);
     }
   }
 
   template <int R, int C>
-  static void Run(const LinearArgs& args, const RowPair& rows, int64_t tile, const Terms& terms) {
+  static void Run(const LinearArgs& args, const RowPair& rows, int64_t tile) {
     const int64_t steps = StepsOf(args.k);
     const bool first = rows.begin == 0;  // to read these columns
     const BF16* packed_x = static_cast<const BF16*>(args.packed_x);
@@ -230,35 +223,35 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     T::template Zero<R>();
     for (int64_t step = 0; step < steps; ++step) {
       if (first) {
-        for (int c = 0; c < C; ++c) PrefetchTile(w[c]);
+        // Behind a column tile comes the one beside it, which is read already.
+        const int64_t skip = step + kAheadSteps < steps ? 0 : (C - 1) * TileElements(args.k);
+        for (int c = 0; c < C; ++c) PrefetchStep(w[c] + skip);
       }
       T::template Step<R, C>(x, part, w);
       for (int r = 0; r < R; ++r) x[r] += kMatrixParts * part[r];
       for (int c = 0; c < C; ++c) w[c] += kStepElements;
     }
-    Finish<0, 0>(args, rows.begin, rows.first, tile, terms);
-    if constexpr (C == 2) Finish<0, 1>(args, rows.begin, rows.first, tile + 1, terms);
+    Finish<0, 0>(args, rows.begin, rows.first, tile);
+    if constexpr (C == 2) Finish<0, 1>(args, rows.begin, rows.first, tile + 1);
     if constexpr (R == 2) {
-      Terms later = terms;
-      later.SkipTo(x_rows[1]);
-      Finish<1, 0>(args, x_rows[1], rows.second, tile, later);
-      if constexpr (C == 2) Finish<1, 1>(args, x_rows[1], rows.second, tile + 1, later);
+      Finish<1, 0>(args, x_rows[1], rows.second, tile);
+      if constexpr (C == 2) Finish<1, 1>(args, x_rows[1], rows.second, tile + 1);
     }
   }
 
   template <int r, int c>
   LAMELLA_KERNEL_INLINE void Finish(const LinearArgs& args, int64_t row_begin, int64_t rows,
-                                    int64_t tile, const Terms& terms) {
+                                    int64_t tile) {
     const int64_t column = tile * kColumnTile;
     const int64_t columns = args.n - column < kColumnTile ? args.n - column : kColumnTile;
     float* y = args.y + row_begin * args.ldy + column;
-    if (args.lora_count == 0 && args.bias == nullptr && columns == kColumnTile) {
+    if (args.bias == nullptr && columns == kColumnTile) {
       T::template Store<r, c>(y, args.ldy);
       return;
     }
     SumRow sums[kMatrixRows];
     T::template Store<r, c>(sums[0], kColumnTile);
-    FinishMatrixRows<View, BF16>(args, row_begin, rows, tile, terms, sums);
+    FinishMatrixRows<View>(args, row_begin, rows, tile, sums);
   }
 };
 

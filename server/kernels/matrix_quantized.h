@@ -31,7 +31,7 @@ namespace {
 
 using GroupSums = int32_t[2][kMatrixRows][kColumnTile];  // of high and low parts
 
-template <typename T, typename Lora>
+template <typename T>
 struct MatrixQuantized {
   using View = typename T::View;
   static constexpr int64_t kGroup = Int8Groups::kGroup;
@@ -102,17 +102,14 @@ struct MatrixQuantized {
     const int64_t row_tiles = RowTileCount(args.rows, kMatrixRows);
     RowPair shape;
     for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
-      Terms terms = AllTerms(args);
       for (int64_t i = 0; i < row_tiles; i += 2) {
         const RowPair rows = PairRows(args.rows, kMatrixRows, i);
-        terms.SkipTo(rows.begin);
         if (!rows.SameShape(shape)) T::Configure(rows.first, rows.second);
         shape = rows;
-        PrefetchTerms<Lora>(terms, rows.begin + rows.first + rows.second, tile, 1);
         if (rows.second == 0) {
-          Run<1>(args, rows, tile, terms);
+          Run<1>(args, rows, tile);
         } else {
-          Run<2>(args, rows, tile, terms);
+          Run<2>(args, rows, tile);
         }
       }
     }
@@ -122,13 +119,11 @@ struct MatrixQuantized {
   // For RunFewRows.
   template <int R, int C>
   LAMELLA_KERNEL_INLINE void RunFewColumns(const LinearArgs& args, int64_t tile) {
-    const Terms terms = AllTerms(args);
-    PrefetchTerms<Lora>(terms, R, tile, C);
     const auto* w = static_cast<const int8_t*>(args.packed_w) + tile * TileBytes(args.k);
     alignas(64) SumRow y[C][R];
     T::template SumFew<R, C>(static_cast<const int8_t*>(args.packed_x), w, TileBytes(args.k),
                              Groups(args.k), y[0]);
-    for (int c = 0; c < C; ++c) FinishRows(args, {0, R}, tile + c, terms, y[c]);
+    for (int c = 0; c < C; ++c) FinishRows(args, {0, R}, tile + c, y[c]);
   }
 
  private:
@@ -142,17 +137,16 @@ struct MatrixQuantized {
   }
 
   LAMELLA_KERNEL_INLINE void FinishRows(const LinearArgs& args, RowTile rows, int64_t tile,
-                                        Terms terms, SumRow* y) {
+                                        SumRow* y) {
     const float* scales = RowScales(const_cast<void*>(args.packed_x), args.rows, args.k);
     for (int64_t i = 0; i < rows.count; ++i) {
       View::Store(y[i], View::Mul(View::Load(y[i]), View::Broadcast(scales[rows.begin + i])));
     }
-    terms.SkipTo(rows.begin);
-    FinishMatrixRows<View, Lora>(args, rows.begin, rows.count, tile, terms, y);
+    FinishMatrixRows<View>(args, rows.begin, rows.count, tile, y);
   }
 
   template <int R>
-  static void Run(const LinearArgs& args, const RowPair& rows, int64_t tile, const Terms& terms) {
+  static void Run(const LinearArgs& args, const RowPair& rows, int64_t tile) {
     const int64_t groups = Groups(args.k);
     const int64_t counts[2] = {rows.first, rows.second};
     const int64_t begins[2] = {rows.begin, rows.begin + rows.first};
@@ -171,13 +165,13 @@ struct MatrixQuantized {
       if (g + 1 < groups) {
         for (int r = 0; r < R; ++r) x[r] += counts[r] * 2 * kGroup;
         w += kTileBytes;
-        if (rows.begin == 0) PrefetchTile(w);
+        if (rows.begin == 0) PrefetchStep(w);
         T::template SumGroup<R>(x, counts, w, sums[(g + 1) % 2]);
       }
       for (int r = 0; r < R; ++r) T::AddGroup(counts[r], sums[g % 2][r], scales, y[r]);
       scales += kColumnTile;
     }
-    for (int r = 0; r < R; ++r) FinishRows(args, {begins[r], counts[r]}, tile, terms, y[r]);
+    for (int r = 0; r < R; ++r) FinishRows(args, {begins[r], counts[r]}, tile, y[r]);
   }
 };
 

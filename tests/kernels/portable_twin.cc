@@ -220,9 +220,9 @@ const KernelTable& PortableTwinTable(int parts) {
 }
 
 const KernelTable& MatrixTwinTable(Quantization quantization) {
-  static const KernelTable none = MakeTable<MatrixLinear<PortableTiles>>(Isa::kAmx, kMatrixRows);
+  static const KernelTable none = MakeTable<WithTerms<MatrixLinear<PortableTiles>, BF16>>(Isa::kAmx, kMatrixRows);
   static const KernelTable int8 =
-      MakeTable<MatrixQuantized<PortableTiles, BF16>>(Isa::kAmx, kMatrixRows, Quantization::kInt8);
+      MakeTable<WithTerms<MatrixQuantized<PortableTiles>, BF16>>(Isa::kAmx, kMatrixRows, Quantization::kInt8);
   return quantization == Quantization::kInt8 ? int8 : none;
 }
 
