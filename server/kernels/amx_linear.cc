@@ -144,7 +144,7 @@ struct Registers : Tiles {
 }  // namespace
 
 void SetLinear(KernelTable* table) {
-  SetLinearFunctions<WithTerms<MatrixLinear<Registers>, BF16>>(kMatrixRows, table);
+  SetLinearFunctions<MatrixLinear<Registers>>(kMatrixRows, table);
 }
 
 }  // namespace lamella::kernels::amx

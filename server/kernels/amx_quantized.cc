@@ -122,7 +122,7 @@ struct Registers : Tiles {
 
 template <typename T>
 void SetInt8Linear(KernelTable* table) {
-  SetLinearFunctions<WithTerms<MatrixQuantized<Registers>, T>>(kMatrixRows, table);
+  SetLinearFunctions<MatrixQuantized<Registers, T>>(kMatrixRows, table);
 }
 
 template void SetInt8Linear<float>(KernelTable*);

@@ -31,9 +31,7 @@ struct alignas(64) TileConfig {
 };
 
 struct Tiles {
-  struct View : avx512::View {
-    static constexpr int kMaxRows = kMatrixRows;
-  };
+  using View = avx512::View;
 
   LAMELLA_KERNEL_INLINE void Configure(int64_t rows0, int64_t rows1) {
     TileConfig config;

@@ -22,10 +22,10 @@ namespace {
 // Bytes of its own tile that a pass asks for ahead of itself, if it reads them first.
 constexpr int kAheadBytes = 1024;
 
-// Bias, low-rank terms and the store of R rows of one column tile, whose sums over k are `sums`.
-template <typename T, int R>
+// Bias and the store of R rows of one column tile, whose sums over k are `sums`.
+template <int R>
 LAMELLA_KERNEL_INLINE void FinishSums(const LinearArgs& args, int64_t row_begin, int64_t tile,
-                                      const Terms& terms, SumRow* sums) {
+                                      SumRow* sums) {
   const int64_t column = tile * kColumnTile;
   const int64_t columns = args.n - column < kColumnTile ? args.n - column : kColumnTile;
   if (args.bias != nullptr) {
@@ -33,7 +33,6 @@ LAMELLA_KERNEL_INLINE void FinishSums(const LinearArgs& args, int64_t row_begin,
       for (int64_t i = 0; i < columns; ++i) sums[r][i] += args.bias[column + i];
     }
   }
-  if (args.lora_count > 0) Expand<View16, T>(terms, row_begin, R, tile, sums);
   float* y = args.y + row_begin * args.ldy + column;
   for (int r = 0; r < R; ++r) {
     if (columns == kColumnTile) {
@@ -48,30 +47,26 @@ LAMELLA_KERNEL_INLINE void FinishSums(const LinearArgs& args, int64_t row_begin,
 // the latency of an addition is hidden and the memory bus is the limit.
 template <typename W, int R, int C>
 void FewRows(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
-  const Terms terms = AllTerms(args);
   int64_t tile = tile_begin;
   for (; tile + C <= tile_end; tile += C) {
-    PrefetchTerms<typename W::Lora>(terms, args.rows, tile, C);
-    W::template Run<R, C, kAheadBytes>(args, 0, tile, Prefetch(), terms);
+    W::template Run<R, C, kAheadBytes>(args, 0, tile, Prefetch());
   }
   for (; C > 1 && tile < tile_end; ++tile) {
-    PrefetchTerms<typename W::Lora>(terms, args.rows, tile, 1);
-    W::template Run<R, 1, kAheadBytes>(args, 0, tile, Prefetch(), terms);
+    W::template Run<R, 1, kAheadBytes>(args, 0, tile, Prefetch());
   }
 }
 
 template <typename W>
-void RunRowTile(const LinearArgs& args, const RowTile& rows, int64_t tile, Prefetch prefetch,
-                const Terms& terms) {
+void RunRowTile(const LinearArgs& args, const RowTile& rows, int64_t tile, Prefetch prefetch) {
   switch (rows.count) {
     case 3:
-      return W::template Run<3, 1, 0>(args, rows.begin, tile, prefetch, terms);
+      return W::template Run<3, 1, 0>(args, rows.begin, tile, prefetch);
     case 4:
-      return W::template Run<4, 1, 0>(args, rows.begin, tile, prefetch, terms);
+      return W::template Run<4, 1, 0>(args, rows.begin, tile, prefetch);
     case 5:
-      return W::template Run<5, 1, 0>(args, rows.begin, tile, prefetch, terms);
+      return W::template Run<5, 1, 0>(args, rows.begin, tile, prefetch);
     default:
-      return W::template Run<6, 1, 0>(args, rows.begin, tile, prefetch, terms);
+      return W::template Run<6, 1, 0>(args, rows.begin, tile, prefetch);
   }
 }
 
@@ -85,21 +80,22 @@ void ManyRows(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
   const int64_t stride = CeilDiv(part_bytes, W::Turns(args.k) * W::kPrefetches);
   for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
     const char* const w = static_cast<const char*>(args.packed_w) + tile * tile_bytes;
-    const bool last = tile + 1 == tile_end;
+    const bool last = (tile + 1) * kColumnTile >= args.n;
     Terms terms = AllTerms(args);
     for (int64_t i = 0; i < row_tiles; ++i) {
       const RowTile rows = SplitRows(args.rows, kMaxRows, i);
       terms.SkipTo(rows.begin);
-      PrefetchTerms<typename W::Lora>(terms, rows.begin + rows.count, tile, 1);
-      const Prefetch prefetch =
-          last ? Prefetch{w, 0} : Prefetch{w + tile_bytes + i * part_bytes, stride};
-      RunRowTile<W>(args, rows, tile, prefetch, terms);
+      Prefetch prefetch;
+      prefetch.next = last ? w : w + tile_bytes + i * part_bytes;
+      prefetch.stride = last ? 0 : stride;
+      prefetch.terms.Begin<typename W::Lora>(terms, rows.begin + rows.count, tile, 1);
+      RunRowTile<W>(args, rows, tile, prefetch);
     }
   }
 }
 
 template <typename W>
-void RunLinear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+void RunProducts(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
   switch (args.rows) {
     case 0:
       return;
@@ -118,6 +114,11 @@ void RunLinear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
     default:
       return ManyRows<W>(args, tile_begin, tile_end);
   }
+}
+
+template <typename W>
+void RunLinear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+  RunWithTerms<View16, typename W::Lora>(args, tile_begin, tile_end, RunProducts<W>);
 }
 
 }  // namespace

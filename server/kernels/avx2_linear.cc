@@ -22,8 +22,8 @@ struct FloatWeights {
   // Tile c of `acc` is column tile `tile` of rows [row_begin, row_begin + R).
   template <int R, int C>
   LAMELLA_KERNEL_INLINE void Finish(const LinearArgs& args, int64_t row_begin, int64_t tile, int c,
-                                    const Terms& terms, Tile<R, C>& acc) {
-    if (args.lora_count == 0 && args.bias == nullptr && (tile + 1) * kColumnTile <= args.n) {
+                                    Tile<R, C>& acc) {
+    if (args.bias == nullptr && (tile + 1) * kColumnTile <= args.n) {
       float* y = args.y + row_begin * args.ldy + tile * kColumnTile;
       LAMELLA_UNROLL
       for (int r = 0; r < R; ++r) View16::Store(y + r * args.ldy, {acc.lo[r][c], acc.hi[r][c]});
@@ -32,12 +32,12 @@ struct FloatWeights {
     SumRow sums[R];
     LAMELLA_UNROLL
     for (int r = 0; r < R; ++r) View16::Store(sums[r], {acc.lo[r][c], acc.hi[r][c]});
-    FinishSums<T, R>(args, row_begin, tile, terms, sums);
+    FinishSums<R>(args, row_begin, tile, sums);
   }
 
   template <int R, int C, int kAhead>
   LAMELLA_KERNEL_INLINE void Run(const LinearArgs& args, int64_t row_begin, int64_t tile,
-                                 Prefetch prefetch, const Terms& terms) {
+                                 Prefetch prefetch) {
     const T* w[C];
     LAMELLA_UNROLL
     for (int c = 0; c < C; ++c) {
@@ -56,7 +56,7 @@ struct FloatWeights {
     }
     for (; k < args.k; ++k) AccumulateStep<T, R, C, kAhead>(x, w, kColumnTile, k, acc);
     LAMELLA_UNROLL
-    for (int c = 0; c < C; ++c) Finish(args, row_begin, tile + c, c, terms, acc);
+    for (int c = 0; c < C; ++c) Finish(args, row_begin, tile + c, c, acc);
   }
 };
 

@@ -107,7 +107,7 @@ struct QuantizedWeights {
 
   template <int R, int C, int kAhead>
   LAMELLA_KERNEL_INLINE void Run(const LinearArgs& args, int64_t row_begin, int64_t tile,
-                                 Prefetch prefetch, const Terms& terms) {
+                                 Prefetch prefetch) {
     const int64_t groups = GroupsOf<Q>(args.k);
     const auto* row_scales = static_cast<const float*>(args.packed_x);
     const uint32_t* x = static_cast<const uint32_t*>(args.packed_x) + args.rows +
@@ -137,7 +137,7 @@ struct QuantizedWeights {
         const Vec16 sum = View16::Load(sums[c][r]);
         View16::Store(sums[c][r], {_mm256_mul_ps(sum.lo, scale), _mm256_mul_ps(sum.hi, scale)});
       }
-      FinishSums<T, R>(args, row_begin, tile + c, terms, sums[c]);
+      FinishSums<R>(args, row_begin, tile + c, sums[c]);
     }
   }
 };

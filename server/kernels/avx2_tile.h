@@ -46,7 +46,7 @@ LAMELLA_KERNEL_INLINE Vec16 Load16(const int8_t* p) {
 // The view of 16 floats that the epilogue works with.
 struct View16 {
   using F = Vec16;
-  static constexpr int kMaxRows = avx2::kMaxRows;
+  static constexpr int kMostSums = 4;
 
   LAMELLA_KERNEL_INLINE F Load(const float* p) { return Load16(p); }
   LAMELLA_KERNEL_INLINE void Store(float* p, F value) {

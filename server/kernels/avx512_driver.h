@@ -8,9 +8,9 @@
 //   W::TileBytes(k)     of one packed column tile
 //   W::RowBytes(k)      of one packed row of activations
 //   W::Turns(k)         turns of the loop over k, in each of which W::Run asks once for others' memory
-//   W::Run<R, C, kAlone>(args, row_begin, tile, prefetch, terms)
-//                       R rows of column tiles [tile, tile + C), with all that comes after the sum.
-//                       With kAlone they are all rows, and it asks for its own memory instead
+//   W::Run<R, C, kAlone>(args, row_begin, tile, prefetch)
+//                       R rows of column tiles [tile, tile + C): sums and bias. With kAlone they are
+//                       all rows, and it asks for its own memory instead
 #pragma once
 
 #include "server/kernels/avx512_kernels.h"
@@ -22,10 +22,6 @@
 namespace lamella::kernels::avx512 {
 namespace {
 
-struct TileView : View {
-  static constexpr int kMaxRows = kRowTile;  // the most of any W
-};
-
 // Bytes of its own tile that a pass asks for ahead of itself.
 constexpr int kAheadBytes = 2048;
 
@@ -34,10 +30,10 @@ constexpr int kAheadBytes = 2048;
 // streams: 4 read up to 0.07 more of its bandwidth than 8.
 constexpr int ColumnsFor(int rows) { return rows <= 2 ? 1 : rows <= 4 ? 6 : rows <= 8 ? 3 : 2; }
 
-// Bias, low-rank terms and the store of R rows of one column tile, whose sums over k are `rows`.
-template <typename T, int R>
+// Bias and the store of R rows of one column tile, whose sums over k are `rows`.
+template <int R>
 LAMELLA_KERNEL_INLINE void FinishRows(const LinearArgs& args, int64_t row_begin, int64_t tile,
-                                      const Terms& terms, __m512* rows) {
+                                      __m512* rows) {
   const int64_t column = tile * kColumnTile;
   const int64_t columns = args.n - column < kColumnTile ? args.n - column : kColumnTile;
   if (args.bias != nullptr) {
@@ -45,14 +41,6 @@ LAMELLA_KERNEL_INLINE void FinishRows(const LinearArgs& args, int64_t row_begin,
     for (int64_t i = 0; i < columns; ++i) bias[i] = args.bias[column + i];
     LAMELLA_UNROLL
     for (int r = 0; r < R; ++r) rows[r] = _mm512_add_ps(rows[r], _mm512_loadu_ps(bias));
-  }
-  if (args.lora_count > 0) {
-    SumRow sums[R];
-    LAMELLA_UNROLL
-    for (int r = 0; r < R; ++r) View::Store(sums[r], rows[r]);
-    Expand<TileView, T>(terms, row_begin, R, tile, sums);
-    LAMELLA_UNROLL
-    for (int r = 0; r < R; ++r) rows[r] = View::Load(sums[r]);
   }
   float* y = args.y + row_begin * args.ldy + column;
   LAMELLA_UNROLL
@@ -62,8 +50,10 @@ LAMELLA_KERNEL_INLINE void FinishRows(const LinearArgs& args, int64_t row_begin,
 template <typename W, int R, int C, bool kAlone>
 LAMELLA_KERNEL_INLINE void RunTiles(const LinearArgs& args, int64_t row_begin, int64_t tile,
                                     const Terms& terms, Prefetch* prefetch) {
-  PrefetchTerms<typename W::Lora>(terms, row_begin + R, tile, C);
-  W::template Run<R, C, kAlone>(args, row_begin, tile, prefetch, terms);
+  if constexpr (!kAlone) {
+    prefetch->terms.template Begin<typename W::Lora>(terms, row_begin + R, tile, C);
+  }
+  W::template Run<R, C, kAlone>(args, row_begin, tile, prefetch);
 }
 
 // Picks the instance for `rows` rows of column tiles [tile, end).
@@ -96,28 +86,37 @@ int64_t BlockTiles(const LinearArgs& args, int64_t row_tiles) {
 
 // Every row tile but an only one asks for its part of the next block.
 template <typename W>
-void RunLinear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+void RunProducts(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
   if (args.rows == 0) return;
   const int64_t row_tiles = RowTileCount(args.rows, W::kMaxRows);
   if (row_tiles == 1) {
-    return RunRows<W, true>(args, {0, args.rows}, tile_begin, tile_end, AllTerms(args), nullptr);
+    return RunRows<W, true>(args, {0, args.rows}, tile_begin, tile_end, Terms(), nullptr);
   }
   const int64_t most = BlockTiles<W>(args, row_tiles);
   const int64_t tile_bytes = W::TileBytes(args.k);
+  const int64_t tiles = CeilDiv(args.n, kColumnTile);
   for (int64_t tile = tile_begin; tile < tile_end; tile += most) {
     const int64_t end = tile + most < tile_end ? tile + most : tile_end;
     const char* const next = static_cast<const char*>(args.packed_w) + end * tile_bytes;
-    const int64_t next_tiles = end + most < tile_end ? most : tile_end - end;
+    const int64_t left = tiles - end;
+    const int64_t next_tiles = most < left ? most : left;
     const int64_t part_bytes = CeilDiv(next_tiles * tile_bytes, row_tiles);
     Terms terms = AllTerms(args);
     for (int64_t i = 0; i < row_tiles; ++i) {
       const RowTile rows = SplitRows(args.rows, W::kMaxRows, i);
       terms.SkipTo(rows.begin);
       const int64_t passes = CeilDiv(end - tile, ColumnsFor(static_cast<int>(rows.count)));
-      Prefetch prefetch = {next + i * part_bytes, CeilDiv(part_bytes, passes * W::Turns(args.k))};
+      Prefetch prefetch;
+      prefetch.next = next + i * part_bytes;
+      prefetch.stride = CeilDiv(part_bytes, passes * W::Turns(args.k));
       RunRows<W, false>(args, rows, tile, end, terms, &prefetch);
     }
   }
+}
+
+template <typename W>
+void RunLinear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+  RunWithTerms<View, typename W::Lora>(args, tile_begin, tile_end, RunProducts<W>);
 }
 
 }  // namespace

@@ -98,7 +98,7 @@ struct FloatWeights {
 
   template <int R, int C, bool kAlone>
   LAMELLA_KERNEL_INLINE void Run(const LinearArgs& args, int64_t row_begin, int64_t tile,
-                                 Prefetch* prefetch, const Terms& terms) {
+                                 Prefetch* prefetch) {
     const T* w = static_cast<const T*>(args.packed_w) + tile * TileElements(args.k, T());
     const float* x = static_cast<const float*>(args.packed_x) + row_begin * args.k;
     Tile<R, C> acc;
@@ -113,7 +113,7 @@ struct FloatWeights {
       __m512 rows[R];
       LAMELLA_UNROLL
       for (int r = 0; r < R; ++r) rows[r] = acc.at[r][c];
-      FinishRows<T, R>(args, row_begin, tile + c, terms, rows);
+      FinishRows<R>(args, row_begin, tile + c, rows);
     }
   }
 };

@@ -65,7 +65,7 @@ struct QuantizedWeights {
 
   template <int R, int C, bool kAlone>
   LAMELLA_KERNEL_INLINE void Run(const LinearArgs& args, int64_t row_begin, int64_t tile,
-                                 Prefetch* prefetch, const Terms& terms) {
+                                 Prefetch* prefetch) {
     const int64_t groups = GroupsOf<Q>(args.k);
     const int64_t stride = TileBytes(args.k);
     const auto* row_scales = static_cast<const float*>(args.packed_x) + row_begin;
@@ -96,7 +96,7 @@ struct QuantizedWeights {
       for (int r = 0; r < R; ++r) {
         sums[c][r] = _mm512_mul_ps(sums[c][r], _mm512_set1_ps(row_scales[r]));
       }
-      FinishRows<T, R>(args, row_begin, tile + c, terms, sums[c]);
+      FinishRows<R>(args, row_begin, tile + c, sums[c]);
     }
   }
 };

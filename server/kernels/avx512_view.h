@@ -10,6 +10,7 @@ namespace lamella::kernels::avx512 {
 
 struct View {
   using F = __m512;
+  static constexpr int kMostSums = 16;
 
   LAMELLA_KERNEL_INLINE F Zero() { return _mm512_setzero_ps(); }
   LAMELLA_KERNEL_INLINE F Load(const float* p) { return _mm512_loadu_ps(p); }

@@ -87,7 +87,7 @@ struct DotLinear : PairLayout<2> {
 
   template <int R, int C>
   LAMELLA_KERNEL_INLINE void Finish(const LinearArgs& args, int64_t row_begin, int64_t tile, int c,
-                                    const Terms& terms, Tile<R, C>& acc) {
+                                    Tile<R, C>& acc) {
     const int64_t column = tile * kColumnTile;
     const int64_t columns = args.n - column < kColumnTile ? args.n - column : kColumnTile;
     if (args.bias != nullptr) {
@@ -97,21 +97,12 @@ struct DotLinear : PairLayout<2> {
       for (int r = 0; r < R; ++r) acc.at[r][c] = V::Add(acc.at[r][c], V::Load(bias));
     }
     float* y = args.y + row_begin * args.ldy + column;
-    if (args.lora_count > 0) {
-      SumRow sums[R];
-      LAMELLA_UNROLL
-      for (int r = 0; r < R; ++r) V::Store(sums[r], acc.at[r][c]);
-      Expand<V, BF16>(terms, row_begin, R, tile, sums);
-      for (int r = 0; r < R; ++r) V::StoreFirst(y + r * args.ldy, V::Load(sums[r]), columns);
-      return;
-    }
     LAMELLA_UNROLL
     for (int r = 0; r < R; ++r) V::StoreFirst(y + r * args.ldy, acc.at[r][c], columns);
   }
 
   template <int R, int C>
-  static void RunTiles(const LinearArgs& args, int64_t row_begin, int64_t tile, Terms terms) {
-    PrefetchTerms<BF16>(terms, row_begin + R, tile, C);
+  static void RunTiles(const LinearArgs& args, int64_t row_begin, int64_t tile) {
     const BF16* w = static_cast<const BF16*>(args.packed_w) + tile * TileElements(args.k);
     const uint32_t* x =
         static_cast<const uint32_t*>(args.packed_x) + row_begin * PairsOf(args.k) * kParts;
@@ -123,42 +114,44 @@ struct DotLinear : PairLayout<2> {
     }
     Accumulate(x, w, args.k, acc);
     LAMELLA_UNROLL
-    for (int c = 0; c < C; ++c) Finish(args, row_begin, tile + c, c, terms, acc);
+    for (int c = 0; c < C; ++c) Finish(args, row_begin, tile + c, c, acc);
   }
 
   // Picks the instance for `rows` rows.
   template <int C, int R = V::kMaxRows>
-  static void RunRows(const LinearArgs& args, RowTile rows, int64_t tile, const Terms& terms) {
+  static void RunRows(const LinearArgs& args, RowTile rows, int64_t tile) {
     if constexpr (R > 1) {
-      if (rows.count < R) return RunRows<C, R - 1>(args, rows, tile, terms);
+      if (rows.count < R) return RunRows<C, R - 1>(args, rows, tile);
     }
-    RunTiles<R, C>(args, rows.begin, tile, terms);
+    RunTiles<R, C>(args, rows.begin, tile);
   }
 
   // Every row tile passes over C column tiles while those stay in the cache.
   template <int C>
   static void RunColumns(const LinearArgs& args, int64_t tile) {
-    Terms terms = AllTerms(args);
     const int64_t row_tiles = RowTileCount(args.rows, V::kMaxRows);
     for (int64_t i = 0; i < row_tiles; ++i) {
       const RowTile rows = SplitRows(args.rows, V::kMaxRows, i);
-      terms.SkipTo(rows.begin);
-      RunRows<C>(args, rows, tile, terms);
+      RunRows<C>(args, rows, tile);
     }
   }
 
   // A dot product takes 4 to 6 cycles and one starts in each: a row alone needs many column tiles
   // to hide that, while 8 rows fill 24 of 32 registers with 3.
-  static void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+  static void Products(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
     if (args.rows == 0) return;
     int64_t tile = tile_begin;
     if (args.rows == 1) {
-      for (; tile + 8 <= tile_end; tile += 8) RunTiles<1, 8>(args, 0, tile, AllTerms(args));
+      for (; tile + 8 <= tile_end; tile += 8) RunTiles<1, 8>(args, 0, tile);
     } else if (args.rows == 2) {
-      for (; tile + 4 <= tile_end; tile += 4) RunTiles<2, 4>(args, 0, tile, AllTerms(args));
+      for (; tile + 4 <= tile_end; tile += 4) RunTiles<2, 4>(args, 0, tile);
     }
     for (; tile + 3 <= tile_end; tile += 3) RunColumns<3>(args, tile);
     for (; tile < tile_end; ++tile) RunColumns<1>(args, tile);
+  }
+
+  static void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+    RunWithTerms<V, BF16>(args, tile_begin, tile_end, Products);
   }
 };
 

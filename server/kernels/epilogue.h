@@ -1,10 +1,11 @@
 // What follows the sum over k in a linear layer: each row's low-rank terms, rank ascending in the
-// row's own chain. Works on a small array of sums, 16 columns per row, between the registers and y.
-// Internal to the room; included by files of one ISA, so all of it has internal linkage there.
+// row's own chain. A block of column tiles gets its base product first, and then term after term: each
+// reads its part of B front to back, as memory likes it, and its sums stay in registers while the ranks
+// pass by. Internal to the room; included by files of one ISA, so all of it has internal linkage there.
 //
 // V is the ISA's view of 16 floats (see avx2_tile.h for one):
 //   V::F           the value
-//   V::kMaxRows    rows in one register tile at most
+//   V::kMostSums   how many of them stay in registers beside a product's factors
 //   V::Load, V::Store, V::Broadcast, V::Fma(a, b, c) = a * b + c
 //   V::Widen(const T*)  16 elements of a packed row of B, in column order
 #pragma once
@@ -26,8 +27,8 @@ using SumRow = float[kColumnTile];
 
 // The low-rank terms of a call, walked forward as row tiles ascend.
 struct Terms {
-  const LoraTerm* at;
-  const LoraTerm* end;
+  const LoraTerm* at = nullptr;
+  const LoraTerm* end = nullptr;
 
   // Drops the terms that end before `row`. Rows must not descend.
   LAMELLA_KERNEL_MEMBER void SkipTo(int64_t row) {
@@ -39,112 +40,127 @@ LAMELLA_KERNEL_INLINE Terms AllTerms(const LinearArgs& args) {
   return {args.lora, args.lora + args.lora_count};
 }
 
-// One row of the register tile that shares its adapter with no neighbour.
-template <typename T>
-struct SingleRow {
-  const T* b;
-  const float* v;
-  float* sums;
-  int32_t rank;
+// B of column tiles [tile, ..) in a term, and how much of it one tile is.
+struct TermPart {
+  const char* at = nullptr;
+  int64_t tile_bytes = 0;
+
+  LAMELLA_KERNEL_MEMBER void Ask(int64_t tiles) {
+    constexpr int64_t kLineBytes = 64;
+    const int64_t bytes = tiles * tile_bytes;
+    for (int64_t i = 0; i < bytes; i += kLineBytes) __builtin_prefetch(at + i, 0, 3);
+    at += bytes;
+  }
 };
 
-// R neighbouring rows of one adapter share the loads of B.
-template <typename V, typename T, int R>
-void ExpandShared(const T* b, const LoraTerm& term, int64_t row, SumRow* sums) {
-  typename V::F acc[R];
-  LAMELLA_UNROLL
-  for (int r = 0; r < R; ++r) acc[r] = V::Load(sums[r]);
-  const float* v = term.v + row * term.ldv;
-  for (int32_t k = 0; k < term.rank; ++k) {
-    const typename V::F w = V::Widen(b + static_cast<int64_t>(k) * kColumnTile);
-    LAMELLA_UNROLL
-    for (int r = 0; r < R; ++r) acc[r] = V::Fma(V::Broadcast(v[r * term.ldv + k]), w, acc[r]);
-  }
-  LAMELLA_UNROLL
-  for (int r = 0; r < R; ++r) V::Store(sums[r], acc[r]);
-}
-
-// R rows of R adapters, interleaved so that their chains overlap: ranks [from, to) of each.
-template <typename V, typename T, int R>
-void ExpandSingles(const SingleRow<T>* rows, int32_t from, int32_t to) {
-  typename V::F acc[R];
-  LAMELLA_UNROLL
-  for (int r = 0; r < R; ++r) acc[r] = V::Load(rows[r].sums);
-  for (int32_t k = from; k < to; ++k) {
-    LAMELLA_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const typename V::F w = V::Widen(rows[r].b + static_cast<int64_t>(k) * kColumnTile);
-      acc[r] = V::Fma(V::Broadcast(rows[r].v[k]), w, acc[r]);
-    }
-  }
-  LAMELLA_UNROLL
-  for (int r = 0; r < R; ++r) V::Store(rows[r].sums, acc[r]);
-}
-
-template <typename V, typename T, int R = V::kMaxRows>
-void DispatchShared(int64_t count, const T* b, const LoraTerm& term, int64_t row, SumRow* sums) {
-  if constexpr (R > 2) {
-    if (count < R) return DispatchShared<V, T, R - 1>(count, b, term, row, sums);
-  }
-  ExpandShared<V, T, R>(b, term, row, sums);
-}
-
-template <typename V, typename T, int R = V::kMaxRows>
-void DispatchSingles(int count, const SingleRow<T>* rows, int32_t from, int32_t to) {
-  if constexpr (R > 1) {
-    if (count < R) return DispatchSingles<V, T, R - 1>(count, rows, from, to);
-  }
-  ExpandSingles<V, T, R>(rows, from, to);
-}
-
-// Singles of unequal ranks: the longest come first, and each leaves at its true rank.
-template <typename V, typename T>
-void ExpandAllSingles(SingleRow<T>* rows, int count) {
-  for (int i = 1; i < count; ++i) {
-    const SingleRow<T> moving = rows[i];
-    int at = i;
-    for (; at > 0 && rows[at - 1].rank < moving.rank; --at) rows[at] = rows[at - 1];
-    rows[at] = moving;
-  }
-  int32_t done = 0;
-  for (int active = count; active > 0; --active) {
-    const int32_t until = rows[active - 1].rank;
-    if (until > done) DispatchSingles<V, T>(active, rows, done, until);
-    done = until;
-  }
-}
-
-// Adds the low-rank terms of rows [row_begin, row_begin + rows) to their sums for one column tile.
-template <typename V, typename T>
-void Expand(Terms terms, int64_t row_begin, int64_t rows, int64_t tile, SumRow* sums) {
-  SingleRow<T> singles[V::kMaxRows];
-  int count = 0;
-  const int64_t row_end = row_begin + rows;
-  for (; terms.at < terms.end && terms.at->row_begin < row_end; ++terms.at) {
-    const LoraTerm& term = *terms.at;
-    const int64_t first = term.row_begin > row_begin ? term.row_begin : row_begin;
-    const int64_t last = term.row_end < row_end ? term.row_end : row_end;
-    const T* b = static_cast<const T*>(term.b) + tile * term.rank * kColumnTile;
-    if (last - first == 1) {
-      singles[count++] = {b, term.v + first * term.ldv, sums[first - row_begin], term.rank};
-    } else if (last > first) {
-      DispatchShared<V, T>(last - first, b, term, first, sums + (first - row_begin));
-    }
-  }
-  ExpandAllSingles<V, T>(singles, count);
-}
-
-// Asks for the parts of B that the row tile at `row_begin` will need for column tiles
-// [tile, tile + tiles): far apart in memory, they are what no hardware prefetcher foresees.
 template <typename T>
-void PrefetchTerms(Terms terms, int64_t row_end, int64_t tile, int64_t tiles) {
-  constexpr int64_t kLineBytes = 64;
-  for (; terms.at < terms.end && terms.at->row_begin < row_end; ++terms.at) {
-    const int64_t tile_elements = static_cast<int64_t>(terms.at->rank) * kColumnTile;
-    const T* b = static_cast<const T*>(terms.at->b) + tile * tile_elements;
-    const auto bytes = static_cast<int64_t>(sizeof(T)) * tiles * tile_elements;
-    for (int64_t at = 0; at < bytes; at += kLineBytes) {
-      __builtin_prefetch(reinterpret_cast<const char*>(b) + at, 0, 3);
+LAMELLA_KERNEL_INLINE TermPart PartOf(const LoraTerm& term, int64_t tile) {
+  const auto tile_bytes = static_cast<int64_t>(sizeof(T)) * term.rank * kColumnTile;
+  return {static_cast<const char*>(term.b) + tile * tile_bytes, tile_bytes};
+}
+
+// y of R rows and C whole column tiles += v B.
+template <typename V, typename T, int R, int C>
+LAMELLA_KERNEL_INLINE void AddProduct(const T* b, int32_t rank, const float* v, int64_t ldv,
+                                      float* y, int64_t ldy) {
+  typename V::F acc[C][R];
+  LAMELLA_UNROLL
+  for (int c = 0; c < C; ++c) {
+    LAMELLA_UNROLL
+    for (int r = 0; r < R; ++r) acc[c][r] = V::Load(y + r * ldy + c * kColumnTile);
+  }
+  for (int32_t k = 0; k < rank; ++k) {
+    LAMELLA_UNROLL
+    for (int c = 0; c < C; ++c) {
+      const typename V::F w = V::Widen(b + (static_cast<int64_t>(c) * rank + k) * kColumnTile);
+      LAMELLA_UNROLL
+      for (int r = 0; r < R; ++r) acc[c][r] = V::Fma(V::Broadcast(v[r * ldv + k]), w, acc[c][r]);
+    }
+  }
+  LAMELLA_UNROLL
+  for (int c = 0; c < C; ++c) {
+    LAMELLA_UNROLL
+    for (int r = 0; r < R; ++r) V::Store(y + r * ldy + c * kColumnTile, acc[c][r]);
+  }
+}
+
+// The same for the last column tile, which lacks columns.
+template <typename V, typename T, int R>
+void AddLastProduct(const T* b, int32_t rank, const float* v, int64_t ldv, int64_t columns,
+                    float* y, int64_t ldy) {
+  SumRow sums[R] = {};
+  for (int r = 0; r < R; ++r) {
+    for (int64_t i = 0; i < columns; ++i) sums[r][i] = y[r * ldy + i];
+  }
+  AddProduct<V, T, R, 1>(b, rank, v, ldv, sums[0], kColumnTile);
+  for (int r = 0; r < R; ++r) {
+    for (int64_t i = 0; i < columns; ++i) y[r * ldy + i] = sums[r][i];
+  }
+}
+
+// R rows of a term and column tiles [tile, end); asks for the same tiles of `next`.
+template <typename V, typename T, int R>
+void AddRows(const LinearArgs& args, const LoraTerm& term, int64_t row, int64_t tile, int64_t end,
+             TermPart next) {
+  constexpr int kTiles = V::kMostSums / R;
+  constexpr int C = kTiles > 8 ? 8 : kTiles;
+  const float* const v = term.v + row * term.ldv;
+  const int64_t tile_elements = int64_t{term.rank} * kColumnTile;
+  const T* b = static_cast<const T*>(term.b) + tile * tile_elements;
+  float* y = args.y + row * args.ldy + tile * kColumnTile;
+  const int64_t whole = args.n / kColumnTile < end ? args.n / kColumnTile : end;
+  for (; tile + C <= whole; tile += C, b += C * tile_elements, y += C * kColumnTile) {
+    next.Ask(C);
+    AddProduct<V, T, R, C>(b, term.rank, v, term.ldv, y, args.ldy);
+  }
+  for (; tile < whole; ++tile, b += tile_elements, y += kColumnTile) {
+    next.Ask(1);
+    AddProduct<V, T, R, 1>(b, term.rank, v, term.ldv, y, args.ldy);
+  }
+  if (tile == end) return;
+  AddLastProduct<V, T, R>(b, term.rank, v, term.ldv, args.n - tile * kColumnTile, y, args.ldy);
+}
+
+// Rows of a term from `row` on, R at a time, then half as many.
+template <typename V, typename T, int R = V::kMostSums>
+void AddTerm(const LinearArgs& args, const LoraTerm& term, int64_t row, int64_t tile, int64_t end,
+             TermPart next) {
+  for (; row + R <= term.row_end; row += R) {
+    AddRows<V, T, R>(args, term, row, tile, end, next);
+    next.tile_bytes = 0;  // once is enough
+  }
+  if constexpr (R > 1) {
+    if (row < term.row_end) AddTerm<V, T, R / 2>(args, term, row, tile, end, next);
+  }
+}
+
+// Column tiles of a block: what the second-level cache holds of all terms, an even number of at most
+// 16, of which an adapter of rank 16 has 8 KiB in bfloat16.
+template <typename T>
+int64_t TermTiles(const LinearArgs& args) {
+  constexpr int64_t kBlockBytes = int64_t{128} << 10;
+  constexpr int64_t kMostPairs = 8;
+  int64_t pair_bytes = 0;
+  for (int32_t i = 0; i < args.lora_count; ++i) {
+    pair_bytes += 2 * PartOf<T>(args.lora[i], 0).tile_bytes;
+  }
+  const int64_t pairs = pair_bytes > 0 ? kBlockBytes / pair_bytes : kMostPairs;
+  return 2 * (pairs < 1 ? 1 : pairs < kMostPairs ? pairs : kMostPairs);
+}
+
+// A linear layer of `products`, called as (args, tile_begin, tile_end): sums over k and bias to y.
+template <typename V, typename T, typename Products>
+void RunWithTerms(const LinearArgs& args, int64_t tile_begin, int64_t tile_end, Products products) {
+  if (args.lora_count == 0) return products(args, tile_begin, tile_end);
+  const int64_t most = TermTiles<T>(args);
+  for (int64_t tile = tile_begin; tile < tile_end; tile += most) {
+    const int64_t end = tile + most < tile_end ? tile + most : tile_end;
+    products(args, tile, end);
+    PartOf<T>(args.lora[0], tile).Ask(end - tile);
+    for (int32_t i = 0; i < args.lora_count; ++i) {
+      const bool last = i + 1 == args.lora_count;
+      const TermPart next = last ? TermPart() : PartOf<T>(args.lora[i + 1], tile);
+      AddTerm<V, T>(args, args.lora[i], args.lora[i].row_begin, tile, end, next);
     }
   }
 }

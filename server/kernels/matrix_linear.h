@@ -33,7 +33,6 @@
 #include "server/kernels/epilogue.h"
 #include "server/kernels/pair_layout.h"
 #include "server/kernels/row_tiles.h"
-#include "server/kernels/term_blocks.h"
 
 namespace lamella::kernels {
 namespace {
@@ -142,8 +141,12 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     }
   }
 
-  // Every pair of row tiles passes over a block of column tiles while that stays in the cache.
   static void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+    RunWithTerms<View, BF16>(args, tile_begin, tile_end, Products);
+  }
+
+  // Every pair of row tiles passes over a block of column tiles while that stays in the cache.
+  static void Products(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
     if constexpr (T::kFewRows > 0) {
       if (args.rows <= T::kFewRows) {
         return RunFewRows<MatrixLinear, T::kFewColumns, T::kFewRows>(args, tile_begin, tile_end);

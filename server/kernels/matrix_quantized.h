@@ -31,7 +31,7 @@ namespace {
 
 using GroupSums = int32_t[2][kMatrixRows][kColumnTile];  // of high and low parts
 
-template <typename T>
+template <typename T, typename Lora>
 struct MatrixQuantized {
   using View = typename T::View;
   static constexpr int64_t kGroup = Int8Groups::kGroup;
@@ -94,6 +94,10 @@ struct MatrixQuantized {
   }
 
   static void Linear(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+    RunWithTerms<View, Lora>(args, tile_begin, tile_end, Products);
+  }
+
+  static void Products(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
     if constexpr (T::kFewRows > 0) {
       if (args.rows <= T::kFewRows) {
         return RunFewRows<MatrixQuantized, T::kFewColumns, T::kFewRows>(args, tile_begin, tile_end);

@@ -32,6 +32,7 @@ struct Portable {
     uint32_t lane[kColumnTile];
   };
   static constexpr int kMaxRows = avx512bf16::kRowTile;
+  static constexpr int kMostSums = 4;
 
   static F Zero() { return F{}; }
   static F Load(const float* p) {
@@ -86,9 +87,7 @@ struct Portable {
 
 // Tiles 0 and 1 are of the first row tile, 2 and 3 of the second.
 struct PortableTiles {
-  struct View : Portable {
-    static constexpr int kMaxRows = kMatrixRows;
-  };
+  using View = Portable;
   static constexpr int kFewRows = 0;
 
   static void Configure(int64_t rows0, int64_t rows1) {
@@ -220,9 +219,9 @@ const KernelTable& PortableTwinTable(int parts) {
 }
 
 const KernelTable& MatrixTwinTable(Quantization quantization) {
-  static const KernelTable none = MakeTable<WithTerms<MatrixLinear<PortableTiles>, BF16>>(Isa::kAmx, kMatrixRows);
+  static const KernelTable none = MakeTable<MatrixLinear<PortableTiles>>(Isa::kAmx, kMatrixRows);
   static const KernelTable int8 =
-      MakeTable<WithTerms<MatrixQuantized<PortableTiles>, BF16>>(Isa::kAmx, kMatrixRows, Quantization::kInt8);
+      MakeTable<MatrixQuantized<PortableTiles, BF16>>(Isa::kAmx, kMatrixRows, Quantization::kInt8);
   return quantization == Quantization::kInt8 ? int8 : none;
 }
 
