@@ -63,9 +63,8 @@ struct UsualDelay {
   absl::Duration delay;
 };
 constexpr std::array<UsualDelay, 4> kUsualDelays = {{
-    {reasons::kPinLimit, absl::Minutes(1)},  // somebody has to unpin
-    {reasons::kQuotaExceeded,
-     absl::Minutes(1)},  // somebody has to delete; of a day's uploads it is told
+    {reasons::kPinLimit, absl::Minutes(1)},         // somebody has to unpin
+    {reasons::kQuotaExceeded, absl::Minutes(1)},    // to delete; a day's uploads say when
     {reasons::kStoreFull, absl::Minutes(1)},        // somebody has to delete
     {reasons::kStoreUnwritable, absl::Minutes(1)},  // somebody has to mend a disk
 }};

@@ -25,21 +25,6 @@ namespace {
 
 using SumRow = float[kColumnTile];
 
-// The low-rank terms of a call, walked forward as row tiles ascend.
-struct Terms {
-  const LoraTerm* at = nullptr;
-  const LoraTerm* end = nullptr;
-
-  // Drops the terms that end before `row`. Rows must not descend.
-  LAMELLA_KERNEL_MEMBER void SkipTo(int64_t row) {
-    while (at < end && at->row_end <= row) ++at;
-  }
-};
-
-LAMELLA_KERNEL_INLINE Terms AllTerms(const LinearArgs& args) {
-  return {args.lora, args.lora + args.lora_count};
-}
-
 // B of column tiles [tile, ..) in a term, and how much of it one tile is.
 struct TermPart {
   const char* at = nullptr;

@@ -2,10 +2,25 @@
 #pragma once
 
 #include "server/kernels/bf16.h"
-#include "server/kernels/epilogue.h"
+#include "server/kernels/kernel_table.h"
 
 namespace lamella::kernels {
 namespace {
+
+// The low-rank terms of a call, walked forward as row tiles ascend.
+struct Terms {
+  const LoraTerm* at = nullptr;
+  const LoraTerm* end = nullptr;
+
+  // Drops the terms that end before `row`. Rows must not descend.
+  LAMELLA_KERNEL_MEMBER void SkipTo(int64_t row) {
+    while (at < end && at->row_end <= row) ++at;
+  }
+};
+
+LAMELLA_KERNEL_INLINE Terms AllTerms(const LinearArgs& args) {
+  return {args.lora, args.lora + args.lora_count};
+}
 
 // The lines of B that some rows need for some column tiles, one after the other. All at once they
 // would keep what is computed from its own memory.
@@ -19,8 +34,8 @@ class TermLines {
     terms_ = terms;
     row_end_ = row_end;
     tile_ = tile;
-    rank_bytes_ = tiles * kColumnTile * static_cast<int64_t>(sizeof(T));
     tiles_ = tiles;
+    rank_bytes_ = kColumnTile * static_cast<int64_t>(sizeof(T));
     Advance();
   }
   // One more line.
@@ -36,9 +51,9 @@ class TermLines {
   LAMELLA_KERNEL_MEMBER void Advance() {
     at_ = nullptr;
     if (terms_.at == terms_.end || terms_.at->row_begin >= row_end_) return;
-    const int64_t bytes = terms_.at->rank * rank_bytes_;
-    at_ = static_cast<const char*>(terms_.at->b) + bytes / tiles_ * tile_;
-    end_ = at_ + bytes;
+    const int64_t tile_bytes = terms_.at->rank * rank_bytes_;
+    at_ = static_cast<const char*>(terms_.at->b) + tile_ * tile_bytes;
+    end_ = at_ + tiles_ * tile_bytes;
     ++terms_.at;
   }
 
@@ -47,8 +62,8 @@ class TermLines {
   Terms terms_;
   int64_t row_end_ = 0;
   int64_t tile_ = 0;
-  int64_t tiles_ = 1;
-  int64_t rank_bytes_ = 0;  // of all tiles
+  int64_t tiles_ = 0;
+  int64_t rank_bytes_ = 0;  // of one column tile
 };
 
 // Addresses `stride` bytes apart and lines of B, asked for into the second-level cache.
