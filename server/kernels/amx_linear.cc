@@ -41,6 +41,15 @@ struct Registers : Tiles {
   }
 
   template <int r, int c>
+  LAMELLA_KERNEL_INLINE void Load(const float* sums, int64_t ld) {
+    const int64_t bytes = ld * static_cast<int64_t>(sizeof(float));
+    if constexpr (r == 0 && c == 0) _tile_loadd(0, sums, bytes);
+    if constexpr (r == 0 && c == 1) _tile_loadd(1, sums, bytes);
+    if constexpr (r == 1 && c == 0) _tile_loadd(2, sums, bytes);
+    if constexpr (r == 1 && c == 1) _tile_loadd(3, sums, bytes);
+  }
+
+  template <int r, int c>
   LAMELLA_KERNEL_INLINE void Store(float* out, int64_t ld) {
     const int64_t bytes = ld * static_cast<int64_t>(sizeof(float));
     if constexpr (r == 0 && c == 0) _tile_stored(0, out, bytes);

@@ -9,7 +9,8 @@
 //   T::Zero<R>()                the sums of R row tiles
 //   T::Step<R, C>(x, part, w)   adds R row tiles times C column tiles w[C] over 32 of k: first x[R],
 //                               then what lies part[R] elements behind
-//   T::Store<r, c>(out, ld)     sums of row tile r and column tile c to float [rows][ld]
+//   T::Load<r, c>(sums, ld)     sums of row tile r and column tile c from float [rows][ld]
+//   T::Store<r, c>(out, ld)     the same to float [rows][ld]
 //   T::Release()                forgets the shape
 //   T::Split(x, count, high, low)  two times 32 bfloat16: the first `count` of x rounded to nearest,
 //                               what is left of them, then zeros
@@ -145,30 +146,28 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     RunWithTerms<View, BF16>(args, tile_begin, tile_end, Products);
   }
 
-  // Every pair of row tiles passes over a block of column tiles while that stays in the cache.
+  // Every pair of row tiles passes over a block of W while that stays in the cache. Between the blocks
+  // of k the sums wait in y, which changes no bit of them.
   static void Products(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
     if constexpr (T::kFewRows > 0) {
       if (args.rows <= T::kFewRows) {
         return RunFewRows<MatrixLinear, T::kFewColumns, T::kFewRows>(args, tile_begin, tile_end);
       }
     }
-    const int64_t row_tiles = RowTileCount(args.rows, kMatrixRows);
-    const int64_t passes = CeilDiv(row_tiles, 2);
-    const int64_t tile_bytes = TileElements(args.k) * static_cast<int64_t>(sizeof(BF16));
-    const int64_t most = passes <= 2 ? 2 : BlockTiles(tile_bytes);
-    RowPair shape;
-    for (int64_t block = tile_begin; block < tile_end; block += most) {
-      const int64_t end = block + most < tile_end ? block + most : tile_end;
-      for (int64_t i = 0; i < row_tiles; i += 2) {
-        const RowPair rows = PairRows(args.rows, kMatrixRows, i);
-        if (!rows.SameShape(shape)) T::Configure(rows.first, rows.second);
-        shape = rows;
-        int64_t tile = block;
-        for (; tile + 2 <= end; tile += 2) RunColumns<2>(args, rows, tile);
-        if (tile < end) RunColumns<1>(args, rows, tile);
+    const bool many = args.rows > kFewPasses * 2 * kMatrixRows;
+    const int64_t most = many ? kBlockTiles : 2;
+    for (int64_t begin = tile_begin; begin < tile_end; begin += most) {
+      WeightBlock block = {begin, begin + most < tile_end ? begin + most : tile_end};
+      // y has no room for the sums of a column tile that lacks columns.
+      const bool whole = block.tile_end * kColumnTile <= args.n;
+      const int64_t depth = many && whole ? kBlockSteps : StepsOf(args.k);
+      for (; block.step_end < StepsOf(args.k); block.step_begin = block.step_end) {
+        const int64_t step_end = block.step_begin + depth;
+        block.step_end = step_end < StepsOf(args.k) ? step_end : StepsOf(args.k);
+        RunBlock(args, block);
       }
     }
-    if (shape.first > 0) T::Release();
+    if (args.rows > 0) T::Release();
   }
 
   // For RunFewRows.
@@ -195,24 +194,46 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     }
   }
 
-  // A block and the activations of a pass fit into the second-level cache.
-  static int64_t BlockTiles(int64_t tile_bytes) {
-    constexpr int64_t kBlockBytes = int64_t{512} << 10;
-    const int64_t pairs = kBlockBytes / (2 * tile_bytes);
-    return 2 * (pairs < 1 ? 1 : pairs);
+  // Passes over W that are too few for blocks: memory is what they wait for.
+  static constexpr int64_t kFewPasses = 2;
+  // 1 MiB of W, half of a second-level cache. Wider blocks read x less often, deeper ones the sums.
+  static constexpr int64_t kBlockTiles = 32;
+  static constexpr int64_t kBlockSteps = 32;
+
+  // Column tiles and steps of k.
+  struct WeightBlock {
+    int64_t tile_begin = 0;
+    int64_t tile_end = 0;
+    int64_t step_begin = 0;
+    int64_t step_end = 0;
+  };
+
+  static void RunBlock(const LinearArgs& args, const WeightBlock& block) {
+    const int64_t row_tiles = RowTileCount(args.rows, kMatrixRows);
+    RowPair shape;
+    for (int64_t i = 0; i < row_tiles; i += 2) {
+      const RowPair rows = PairRows(args.rows, kMatrixRows, i);
+      if (!rows.SameShape(shape)) T::Configure(rows.first, rows.second);
+      shape = rows;
+      int64_t tile = block.tile_begin;
+      for (; tile + 2 <= block.tile_end; tile += 2) RunColumns<2>(args, rows, block, tile);
+      if (tile < block.tile_end) RunColumns<1>(args, rows, block, tile);
+    }
   }
 
   template <int C>
-  LAMELLA_KERNEL_INLINE void RunColumns(const LinearArgs& args, const RowPair& rows, int64_t tile) {
+  LAMELLA_KERNEL_INLINE void RunColumns(const LinearArgs& args, const RowPair& rows,
+                                        const WeightBlock& block, int64_t tile) {
     if (rows.second == 0) {
-      Run<1, C>(args, rows, tile);
+      Run<1, C>(args, rows, block, tile);
     } else {
-      Run<2, C>(args, rows, tile);
+      Run<2, C>(args, rows, block, tile);
     }
   }
 
   template <int R, int C>
-  static void Run(const LinearArgs& args, const RowPair& rows, int64_t tile) {
+  static void Run(const LinearArgs& args, const RowPair& rows, const WeightBlock& block,
+                  int64_t tile) {
     const int64_t steps = StepsOf(args.k);
     const bool first = rows.begin == 0;  // to read these columns
     const BF16* packed_x = static_cast<const BF16*>(args.packed_x);
@@ -221,34 +242,57 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     const int64_t part[2] = {rows.first * kMatrixDepth, rows.second * kMatrixDepth};
     const BF16* x[R];
     const BF16* w[C];
-    for (int r = 0; r < R; ++r) x[r] = packed_x + x_rows[r] * steps * kMatrixParts * kMatrixDepth;
-    for (int c = 0; c < C; ++c) w[c] = packed_w + (tile + c) * TileElements(args.k);
-    T::template Zero<R>();
-    for (int64_t step = 0; step < steps; ++step) {
+    for (int r = 0; r < R; ++r) {
+      x[r] =
+          packed_x + kMatrixParts * (x_rows[r] * steps * kMatrixDepth + block.step_begin * part[r]);
+    }
+    for (int c = 0; c < C; ++c) {
+      w[c] = packed_w + (tile + c) * TileElements(args.k) + block.step_begin * kStepElements;
+    }
+    if (block.step_begin == 0) {
+      T::template Zero<R>();
+    } else {
+      Resume<R, C>(args.y + rows.begin * args.ldy + tile * kColumnTile, rows.first, args.ldy);
+    }
+    const int64_t count = block.step_end - block.step_begin;
+    for (int64_t step = 0; step < count; ++step) {
       if (first) {
-        // Behind a column tile comes the one beside it, which is read already.
-        const int64_t skip = step + kAheadSteps < steps ? 0 : (C - 1) * TileElements(args.k);
+        // Behind the block's part of a column tile comes that of the tile after next.
+        const int64_t skip =
+            step + kAheadSteps < count ? 0 : C * TileElements(args.k) - count * kStepElements;
         for (int c = 0; c < C; ++c) PrefetchStep(w[c] + skip);
       }
       T::template Step<R, C>(x, part, w);
       for (int r = 0; r < R; ++r) x[r] += kMatrixParts * part[r];
       for (int c = 0; c < C; ++c) w[c] += kStepElements;
     }
-    Finish<0, 0>(args, rows.begin, rows.first, tile);
-    if constexpr (C == 2) Finish<0, 1>(args, rows.begin, rows.first, tile + 1);
+    const bool last = block.step_end == steps;
+    Finish<0, 0>(args, rows.begin, rows.first, tile, last);
+    if constexpr (C == 2) Finish<0, 1>(args, rows.begin, rows.first, tile + 1, last);
     if constexpr (R == 2) {
-      Finish<1, 0>(args, x_rows[1], rows.second, tile);
-      if constexpr (C == 2) Finish<1, 1>(args, x_rows[1], rows.second, tile + 1);
+      Finish<1, 0>(args, x_rows[1], rows.second, tile, last);
+      if constexpr (C == 2) Finish<1, 1>(args, x_rows[1], rows.second, tile + 1, last);
+    }
+  }
+
+  // The sums of the steps before, y of the first row and column; the second row tile begins `rows` below.
+  template <int R, int C>
+  LAMELLA_KERNEL_INLINE void Resume(const float* y, int64_t rows, int64_t ldy) {
+    T::template Load<0, 0>(y, ldy);
+    if constexpr (C == 2) T::template Load<0, 1>(y + kColumnTile, ldy);
+    if constexpr (R == 2) {
+      T::template Load<1, 0>(y + rows * ldy, ldy);
+      if constexpr (C == 2) T::template Load<1, 1>(y + rows * ldy + kColumnTile, ldy);
     }
   }
 
   template <int r, int c>
   LAMELLA_KERNEL_INLINE void Finish(const LinearArgs& args, int64_t row_begin, int64_t rows,
-                                    int64_t tile) {
+                                    int64_t tile, bool last) {
     const int64_t column = tile * kColumnTile;
     const int64_t columns = args.n - column < kColumnTile ? args.n - column : kColumnTile;
     float* y = args.y + row_begin * args.ldy + column;
-    if (args.bias == nullptr && columns == kColumnTile) {
+    if (!last || (args.bias == nullptr && columns == kColumnTile)) {
       T::template Store<r, c>(y, args.ldy);
       return;
     }

@@ -66,6 +66,16 @@ TEST_P(KernelLawTest, LinearRowsAreTheSameAloneAndInAnySplit) {
   }
 }
 
+TEST_P(KernelLawTest, LinearRowsOfALongPromptAreTheSameAlone) {
+  const LinearProblem problem = {.rows = 70, .n = 290, .k = 1100, .segments = {{3, 50, 16, 1}}};
+  const std::vector<float> whole = RunLinear(table(), problem);
+  for (const int64_t row : {0, 17, 49, 69}) {
+    ASSERT_TRUE(SameBits(RunLinear(table(), problem, {row, row + 1}),
+                         RowsOf(whole, {row, row + 1}, problem.n)))
+        << row;
+  }
+}
+
 TEST_P(KernelLawTest, LinearIsTheSameForAnyTileRanges) {
   for (uint32_t seed = 1; seed <= 40; ++seed) {
     std::mt19937 random(seed);

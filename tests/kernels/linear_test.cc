@@ -64,6 +64,14 @@ TEST_P(LinearTest, MatchesReferenceForRealSizes) {
                    Tolerance(GetParam(), 4096, 16)));
 }
 
+// Blocks of columns and of k that stay in a cache, the last of both smaller.
+TEST_P(LinearTest, MatchesReferenceForAPromptOfManyBlocks) {
+  const LinearProblem problem = {
+      .rows = 70, .n = 290, .k = 1100, .with_bias = true, .segments = {{3, 50, 16, 1}}};
+  ASSERT_TRUE(Near(RunLinear(table(), problem), RunLinear(oracle(), problem),
+                   Tolerance(GetParam(), 1100, 16)));
+}
+
 TEST_P(LinearTest, MatchesReferenceForRanks1To256) {
   for (int32_t rank : {1, 2, 3, 4, 5, 7, 8, 12, 16, 31, 64, 100, 128, 255, 256}) {
     const LinearProblem problem = {.rows = 5,

@@ -120,6 +120,13 @@ struct PortableTiles {
   }
 
   template <int r, int c>
+  static void Load(const float* from, int64_t ld) {
+    for (int64_t row = 0; row < rows[r]; ++row) {
+      std::memcpy(sums[r][c][row], from + row * ld, sizeof(sums[r][c][row]));
+    }
+  }
+
+  template <int r, int c>
   static void Store(float* out, int64_t ld) {
     for (int64_t row = 0; row < rows[r]; ++row) {
       std::memcpy(out + row * ld, sums[r][c][row], sizeof(sums[r][c][row]));
