@@ -72,7 +72,8 @@ def add_tokenizer(writer, path, vocab_size):
     for token, index in tokenizer["model"]["vocab"].items():
         tokens[index], types[index] = token, gguf.TokenType.NORMAL
     for added in tokenizer["added_tokens"]:
-        tokens[added["id"]], types[added["id"]] = added["content"], gguf.TokenType.CONTROL
+        if added["id"] < vocab_size:  # the model knows no others
+            tokens[added["id"]], types[added["id"]] = added["content"], gguf.TokenType.CONTROL
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(tokens)
