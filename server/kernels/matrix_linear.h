@@ -156,6 +156,7 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     }
     const bool many = args.rows > kFewPasses * 2 * kMatrixRows;
     const int64_t most = many ? kBlockTiles : 2;
+    RowPair shape;
     for (int64_t begin = tile_begin; begin < tile_end; begin += most) {
       WeightBlock block = {begin, begin + most < tile_end ? begin + most : tile_end};
       // y has no room for the sums of a column tile that lacks columns.
@@ -164,10 +165,10 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
       for (; block.step_end < StepsOf(args.k); block.step_begin = block.step_end) {
         const int64_t step_end = block.step_begin + depth;
         block.step_end = step_end < StepsOf(args.k) ? step_end : StepsOf(args.k);
-        RunBlock(args, block);
+        RunBlock(args, block, shape);
       }
     }
-    if (args.rows > 0) T::Release();
+    if (shape.first > 0) T::Release();
   }
 
   // For RunFewRows.
@@ -208,9 +209,9 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     int64_t step_end = 0;
   };
 
-  static void RunBlock(const LinearArgs& args, const WeightBlock& block) {
+  // `shape` is that of the tile registers.
+  static void RunBlock(const LinearArgs& args, const WeightBlock& block, RowPair& shape) {
     const int64_t row_tiles = RowTileCount(args.rows, kMatrixRows);
-    RowPair shape;
     for (int64_t i = 0; i < row_tiles; i += 2) {
       const RowPair rows = PairRows(args.rows, kMatrixRows, i);
       if (!rows.SameShape(shape)) T::Configure(rows.first, rows.second);
