@@ -3,11 +3,13 @@
 The server is lamella-server over SmolLM2 (98 MB on disk, 269 MB in bf16); its adapters are random, of rank 16 in all
 linears, 20 MB each.
 """
+import collections
 import json
 import os
 import re
 import subprocess
 import tempfile
+import threading
 from contextlib import contextmanager
 
 import report
@@ -32,6 +34,8 @@ def served(store, *flags):
         address, admin = (re.search(rf"\b{name}=(\S+)", line) for name in ("address", "admin"))
         if not address or not admin:
             raise RuntimeError(f"lamella-server did not start: {line}")
+        # It logs every request: unread, a full pipe would stop it.
+        threading.Thread(target=collections.deque, args=(server.stderr, 0), daemon=True).start()
         yield [f"--server={address.group(1)}", f"--admin={admin.group(1)}"]
     finally:
         server.terminate()
