@@ -198,6 +198,10 @@ class LlamaServer:
                         "stream": True, "cache_prompt": False, "return_tokens": True}
                 if adapter is not None:
                     body["lora"] = [{"id": adapter, "scale": 1.0}]
+                seen = 0
                 for event in waves.server_events(port, "/completion", body):
-                    yield 0 if event.get("stop") else len(event.get("tokens") or [])
+                    # The last event says how many there were: those whose text ends inside a character are held back.
+                    count = event["tokens_predicted"] - seen if event.get("stop") else len(event.get("tokens") or [])
+                    seen += count
+                    yield count
             yield generate
