@@ -42,7 +42,7 @@ def measure_server(peer, options):
             for batch, adapters in cells:
                 decode, total = waves.measure(generate, batch, adapters, options.tokens, options.waves)
                 yield {"peer": peer.name, "dtype": peer.dtype, "batch": batch, "adapters": adapters,
-                       "decode_tokens_per_second": round(decode, 2), "tokens_per_second": round(total, 2)}
+                       "decode_tokens_per_second": decode and round(decode, 2), "tokens_per_second": round(total, 2)}
 
 
 def measure_peft(dtype, options):
@@ -82,6 +82,13 @@ def read_results(path):
     return results
 
 
+def shown(row):
+    if row is None:
+        return "-"
+    decode = row["decode_tokens_per_second"]
+    return f"{'never together' if decode is None else f'{decode:.1f}'} / {row['tokens_per_second']:.1f}"
+
+
 def table(results):
     names = [name for name in results if name != "lamella"]
     ours = results.get("lamella", {})
@@ -90,8 +97,7 @@ def table(results):
              "|---" * (len(heads) + 2) + "|"]
     for cell in CELLS:
         rows = [ours.get(cell)] + [results[name].get(cell) for name in names]
-        shown = [f"{r['decode_tokens_per_second']:.1f} / {r['tokens_per_second']:.1f}" if r else "-" for r in rows]
-        lines.append(f"| {cell_name(*cell)} | {' | '.join(shown)} | {verdict(rows)} |")
+        lines.append(f"| {cell_name(*cell)} | {' | '.join(map(shown, rows))} | {verdict(rows)} |")
     return "\n".join(lines)
 
 
@@ -103,12 +109,12 @@ def origin(results):
 
 
 def verdict(rows):
-    """Whether the first row is above all others in both figures."""
+    """Whether the first row is above all others in both figures. Requests that never decode together have none."""
     others = [row for row in rows[1:] if row]
     if rows[0] is None or not others:
         return "-"
     slower = [row["peer"] for row in others
-              if any(not rows[0][key] > row[key] for key in ("decode_tokens_per_second", "tokens_per_second"))]
+              if any(not (rows[0][key] or 0) > (row[key] or 0) for key in ("decode_tokens_per_second", "tokens_per_second"))]
     return "yes" if not slower else f"no: {', '.join(slower)}"
 
 

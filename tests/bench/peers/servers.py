@@ -188,8 +188,7 @@ class LlamaServer:
                    "-np", str(MOST_SEQUENCES), "-c", str(MOST_SEQUENCES * 256), "--host", "127.0.0.1", "--port", str(port)]
         if adapters:
             command += ["--lora-init-without-apply"]
-            for i in range(adapters):
-                command += ["--lora", f"{MODELS}/gguf/a{i:02d}.gguf"]
+            command += ["--lora", ",".join(f"{MODELS}/gguf/a{i:02d}.gguf" for i in range(adapters))]
         with running(command, {}, log) as process:
             wait_until(process, lambda: is_healthy(port), log)
 
