@@ -19,6 +19,7 @@
 #include "server/api/rpc_server.h"
 #include "server/api/tls_reloader.h"
 #include "server/engine/engine.h"
+#include "server/executor_options.h"
 #include "server/model/cpu_executor.h"
 #include "server/model/weight_source.h"
 #include "server/record_keepers.h"
@@ -47,48 +48,6 @@ class EngineSink final : public RequestSink {
   Engine* const engine_;
 };
 
-kernels::WeightType WeightTypeOf(DtypeOption dtype) {
-  return dtype == DtypeOption::kBf16 ? kernels::WeightType::kBF16 : kernels::WeightType::kF32;
-}
-
-kernels::Quantization QuantizationOf(BaseQuantOption base_quant) {
-  switch (base_quant) {
-    case BaseQuantOption::kNone:
-      return kernels::Quantization::kNone;
-    case BaseQuantOption::kInt8:
-      return kernels::Quantization::kInt8;
-    case BaseQuantOption::kInt4:
-      return kernels::Quantization::kInt4;
-  }
-  return kernels::Quantization::kNone;
-}
-
-// "bf16", or "bf16+int8" on a quantized base.
-std::string DtypeName(const ModelOptions& options) {
-  const std::string dtype = options.dtype == DtypeOption::kBf16 ? "bf16" : "float32";
-  const kernels::Quantization quantization = QuantizationOf(options.base_quant);
-  if (quantization == kernels::Quantization::kNone) return dtype;
-  return dtype + "+" + kernels::QuantizationName(quantization);
-}
-
-std::optional<kernels::Isa> IsaOf(IsaOption isa) {
-  switch (isa) {
-    case IsaOption::kAuto:
-      return std::nullopt;
-    case IsaOption::kReference:
-      return kernels::Isa::kReference;
-    case IsaOption::kAvx2:
-      return kernels::Isa::kAvx2;
-    case IsaOption::kAvx512:
-      return kernels::Isa::kAvx512;
-    case IsaOption::kAvx512Bf16:
-      return kernels::Isa::kAvx512Bf16;
-    case IsaOption::kAmx:
-      return kernels::Isa::kAmx;
-  }
-  return std::nullopt;
-}
-
 // The file or folder without its extension: never the path to it.
 std::string ModelName(const std::string& path) {
   const std::filesystem::path clean = (std::filesystem::path(path) / "").parent_path();
@@ -103,21 +62,6 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> LoadTokenizer(const WeightSource& sou
   ASSIGN_OR_RETURN(const HfTokenizerFiles files, source.ReadHfTokenizer());
   return LoadTokenizerJson(files.tokenizer_json, {.eos_token_ids = source.config().eos_token_ids,
                                                   .bos_token_id = source.config().bos_token_id});
-}
-
-absl::StatusOr<std::unique_ptr<CpuExecutor>> MakeExecutor(const WeightSource& source,
-                                                          const ServerConfig& config) {
-  CpuExecutorOptions options;
-  options.threads = config.model.threads;
-  options.isa = IsaOf(config.model.isa);
-  options.dtype = WeightTypeOf(config.model.dtype);
-  options.base_quant = QuantizationOf(config.model.base_quant);
-  options.kv_type = config.model.kv_cache_dtype == KvDtypeOption::kInt8 ? kernels::KvType::kInt8
-                                                                        : kernels::KvType::kServing;
-  options.kv_cache_bytes = config.model.kv_cache_bytes;
-  options.max_rows = config.batch.max_rows_per_step;
-  options.max_sequences = config.batch.max_sequences;
-  return CpuExecutor::Create(source, options);
 }
 
 // Where a listener listens, with the port that it got; "off" without one.
@@ -252,7 +196,7 @@ absl::Status Server::Rooms::BuildModel(const ServerConfig& config, ModelFacts* f
   // Needed only until the executor has packed the weights.
   ASSIGN_OR_RETURN(const std::unique_ptr<WeightSource> source, OpenWeightSource(config.model.path));
   ASSIGN_OR_RETURN(tokenizer, LoadTokenizer(*source));
-  ASSIGN_OR_RETURN(executor, MakeExecutor(*source, config));
+  ASSIGN_OR_RETURN(executor, CpuExecutor::Create(*source, ExecutorOptionsOf(config)));
   facts->name = ModelName(config.model.path);
   facts->fingerprint = source->fingerprint();
   facts->architecture = executor->base_spec().architecture;

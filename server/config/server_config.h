@@ -15,6 +15,7 @@ namespace lamella {
 enum class DtypeOption { kBf16, kFloat32 };
 enum class BaseQuantOption { kNone, kInt8, kInt4 };
 enum class KvDtypeOption { kAuto, kInt8 };
+enum class MatmulPrecisionOption { kAuto, kHigh, kMedium };
 enum class IsaOption { kAuto, kReference, kAvx2, kAvx512, kAvx512Bf16, kAmx };
 enum class LogFormatOption { kText, kJson };
 
@@ -24,6 +25,7 @@ struct ModelOptions {
   BaseQuantOption base_quant = BaseQuantOption::kNone;
   IsaOption isa = IsaOption::kAuto;
   KvDtypeOption kv_cache_dtype = KvDtypeOption::kAuto;  // auto: dtype
+  MatmulPrecisionOption matmul_precision = MatmulPrecisionOption::kAuto;
   int32_t threads = 0;         // 0: one for each processor that this process may use
   int64_t kv_cache_bytes = 0;  // keys and values of all sequences; 0: as FitTo says
 };

@@ -23,12 +23,12 @@ struct Registers : Tiles {
     }
   }
 
-  template <int R, int C>
+  template <int R, int C, int kParts>
   LAMELLA_KERNEL_INLINE void Step(const BF16* const (&x)[R], const int64_t* part,
                                   const BF16* const (&w)[C]) {
     _tile_loadd(6, w[0], kTileRowBytes);
     if constexpr (C == 2) _tile_loadd(7, w[1], kTileRowBytes);
-    for (int i = 0; i < kMatrixParts; ++i) {
+    for (int i = 0; i < kParts; ++i) {
       _tile_loadd(4, x[0] + i * part[0], kTileRowBytes);
       _tile_dpbf16ps(0, 4, 6);
       if constexpr (C == 2) _tile_dpbf16ps(1, 4, 7);
@@ -58,11 +58,11 @@ struct Registers : Tiles {
     if constexpr (r == 1 && c == 1) _tile_stored(3, out, bytes);
   }
 
-  template <int R, int C>
+  template <int R, int C, int kParts>
   LAMELLA_KERNEL_INLINE void SumFew(const float* x, const BF16* w, int64_t stride, int64_t steps,
                                     SumRow* sums) {
     const FlushDenormals flush;
-    SumRows<R, C>(x, w, stride, steps, sums);
+    SumRows<R, C, kParts>(x, w, stride, steps, sums);
   }
 
   // 16 of x: rounded, and what is left.
@@ -76,19 +76,23 @@ struct Registers : Tiles {
     return {high, (__m256i)_mm512_cvtneps_pbh(_mm512_sub_ps(value, View::Widen(high)))};
   }
 
-  LAMELLA_KERNEL_INLINE void Split(const float* x, int64_t count, BF16* high, BF16* low) {
+  template <int kParts>
+  LAMELLA_KERNEL_INLINE void Split(const float* x, int64_t count, int64_t part, BF16* out) {
     for (int i = 0; i < kMatrixDepth; i += 16) {
       const Halves halves = SplitHalf(x + i, count - i);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(high + i), halves.high);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(low + i), halves.low);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), halves.high);
+      if constexpr (kParts == 2) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + part + i), halves.low);
+      }
     }
   }
 
-  LAMELLA_KERNEL_INLINE void SplitWide(const float* x, int64_t count, float* high, float* low) {
+  template <int kParts>
+  LAMELLA_KERNEL_INLINE void SplitWide(const float* x, int64_t count, int64_t part, float* out) {
     for (int i = 0; i < kMatrixDepth; i += 16) {
       const Halves halves = SplitHalf(x + i, count - i);
-      View::Store(high + i, View::Widen(halves.high));
-      View::Store(low + i, View::Widen(halves.low));
+      View::Store(out + i, View::Widen(halves.high));
+      if constexpr (kParts == 2) View::Store(out + part + i, View::Widen(halves.low));
     }
   }
 
@@ -103,14 +107,14 @@ struct Registers : Tiles {
 
   // As tdpbf16ps: 16 even elements and 16 odd ones have a chain each from zero; these are added, and
   // then to the sum. Not inlined: arithmetic could move out of the mode that it is meant for.
-  template <int R, int C>
+  template <int R, int C, int kParts>
   [[gnu::noinline]] static void SumRows(const float* x, const BF16* w, int64_t stride,
                                         int64_t steps, SumRow* sums) {
     const __m512i mask = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u));
     __m512 total[C][R] = {};
     for (int64_t step = 0; step < steps; ++step) {
-      __m512 even[C][R][kMatrixParts] = {};
-      __m512 odd[C][R][kMatrixParts] = {};
+      __m512 even[C][R][kParts] = {};
+      __m512 odd[C][R][kParts] = {};
       for (int i = 0; i < kMatrixDepth; i += 2) {
         LAMELLA_UNROLL
         for (int c = 0; c < C; ++c) {
@@ -120,7 +124,7 @@ struct Registers : Tiles {
           const __m512 first = _mm512_castsi512_ps(_mm512_slli_epi32(both, 16));
           const __m512 second = _mm512_castsi512_ps(_mm512_and_si512(both, mask));
           LAMELLA_UNROLL
-          for (int part = 0; part < kMatrixParts; ++part) {
+          for (int part = 0; part < kParts; ++part) {
             LAMELLA_UNROLL
             for (int r = 0; r < R; ++r) {
               const float* value = x + (part * R + r) * kMatrixDepth + i;
@@ -130,13 +134,13 @@ struct Registers : Tiles {
           }
         }
       }
-      x += kMatrixParts * R * kMatrixDepth;
+      x += kParts * R * kMatrixDepth;
       LAMELLA_UNROLL
       for (int c = 0; c < C; ++c) {
         LAMELLA_UNROLL
         for (int r = 0; r < R; ++r) {
           LAMELLA_UNROLL
-          for (int part = 0; part < kMatrixParts; ++part) {
+          for (int part = 0; part < kParts; ++part) {
             total[c][r] =
                 _mm512_add_ps(total[c][r], _mm512_add_ps(even[c][r][part], odd[c][r][part]));
           }
@@ -152,8 +156,13 @@ struct Registers : Tiles {
 
 }  // namespace
 
-void SetLinear(KernelTable* table) {
-  SetLinearFunctions<MatrixLinear<Registers>>(kMatrixRows, table);
+void SetLinear(MatmulPrecision precision, KernelTable* table) {
+  if (precision == MatmulPrecision::kMedium) {
+    SetLinearFunctions<MatrixLinear<Registers, 1>>(kMatrixRows, table);
+  } else {
+    SetLinearFunctions<MatrixLinear<Registers, 2>>(kMatrixRows, table);
+  }
+  table->precision = precision;
 }
 
 }  // namespace lamella::kernels::amx

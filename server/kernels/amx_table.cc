@@ -7,15 +7,15 @@
 namespace lamella::kernels {
 namespace {
 
-TableSet MakeTables() {
+TableSet MakeTables(MatmulPrecision precision) {
   TableSet tables;
   for (const Quantization each : {Quantization::kNone, Quantization::kInt8, Quantization::kInt4}) {
     const auto index = static_cast<size_t>(each);
-    tables.f32[index] = Avx512Bf16Table(WeightType::kF32, each);
-    tables.bf16[index] = Avx512Bf16Table(WeightType::kBF16, each);
+    tables.f32[index] = Avx512Bf16Table(WeightType::kF32, each, precision);
+    tables.bf16[index] = Avx512Bf16Table(WeightType::kBF16, each, precision);
     tables.f32[index].isa = tables.bf16[index].isa = Isa::kAmx;
   }
-  amx::SetLinear(&tables.bf16[static_cast<size_t>(Quantization::kNone)]);
+  amx::SetLinear(precision, &tables.bf16[static_cast<size_t>(Quantization::kNone)]);
   constexpr auto kInt8 = static_cast<size_t>(Quantization::kInt8);
   amx::SetInt8Linear<float>(&tables.f32[kInt8]);
   amx::SetInt8Linear<BF16>(&tables.bf16[kInt8]);
@@ -24,9 +24,11 @@ TableSet MakeTables() {
 
 }  // namespace
 
-const KernelTable& AmxTable(WeightType weight_type, Quantization quantization) {
-  static const TableSet tables = MakeTables();
-  return tables.Get(weight_type, quantization);
+const KernelTable& AmxTable(WeightType weight_type, Quantization quantization,
+                            MatmulPrecision precision) {
+  static const TableSet high = MakeTables(MatmulPrecision::kHigh);
+  static const TableSet medium = MakeTables(MatmulPrecision::kMedium);
+  return (precision == MatmulPrecision::kMedium ? medium : high).Get(weight_type, quantization);
 }
 
 }  // namespace lamella::kernels

@@ -34,6 +34,7 @@ constexpr KernelTable MakeTable(WeightType weight_type) {
       .weight_type = weight_type,
       .quantization = Quantization::kNone,
       .kv_type = KvType::kServing,
+      .precision = MatmulPrecision::kAuto,
       .row_tile = kRowTile,
       .element_bytes = sizeof(T),
       .packed_linear_bytes = PackedLinearBytes<T>,

@@ -24,8 +24,13 @@ struct Native : avx512::View {
 
 }  // namespace
 
-void SetLinear(KernelTable* table) {
-  SetLinearFunctions<DotLinear<Native, kActivationParts>>(kRowTile, table);
+void SetLinear(MatmulPrecision precision, KernelTable* table) {
+  if (precision == MatmulPrecision::kMedium) {
+    SetLinearFunctions<DotLinear<Native, 1>>(kRowTile, table);
+  } else {
+    SetLinearFunctions<DotLinear<Native, 2>>(kRowTile, table);
+  }
+  table->precision = precision;
 }
 
 }  // namespace lamella::kernels::avx512bf16

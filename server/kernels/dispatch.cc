@@ -39,11 +39,12 @@ const KernelTable* Avx512TableOrNull([[maybe_unused]] WeightType weight_type,
 }
 
 const KernelTable* Avx512Bf16TableOrNull([[maybe_unused]] WeightType weight_type,
-                                         [[maybe_unused]] Quantization quantization) {
+                                         [[maybe_unused]] Quantization quantization,
+                                         [[maybe_unused]] MatmulPrecision precision) {
 #if defined(LAMELLA_KERNELS_AVX512BF16)
   if (Avx512TableOrNull(weight_type, quantization) != nullptr &&
       __builtin_cpu_supports("avx512bf16")) {
-    return &Avx512Bf16Table(weight_type, quantization);
+    return &Avx512Bf16Table(weight_type, quantization, precision);
   }
 #endif
   return nullptr;
@@ -70,11 +71,12 @@ bool HasAmx() {
 #endif
 
 const KernelTable* AmxTableOrNull([[maybe_unused]] WeightType weight_type,
-                                  [[maybe_unused]] Quantization quantization) {
+                                  [[maybe_unused]] Quantization quantization,
+                                  [[maybe_unused]] MatmulPrecision precision) {
 #if defined(LAMELLA_KERNELS_AMX)
   static const bool has_amx = HasAmx();
-  if (has_amx && Avx512Bf16TableOrNull(weight_type, quantization) != nullptr) {
-    return &AmxTable(weight_type, quantization);
+  if (has_amx && Avx512Bf16TableOrNull(weight_type, quantization, precision) != nullptr) {
+    return &AmxTable(weight_type, quantization, precision);
   }
 #endif
   return nullptr;
@@ -90,7 +92,9 @@ bool HasSlowBf16Dots() {
 #endif
 }
 
-const KernelTable* ServingKvTable(Isa isa, WeightType weight_type, Quantization quantization) {
+// `precision` is kHigh or kMedium.
+const KernelTable* ServingKvTable(Isa isa, WeightType weight_type, Quantization quantization,
+                                  MatmulPrecision precision) {
   switch (isa) {
     case Isa::kReference:
       return &ReferenceTable(weight_type, quantization);
@@ -99,9 +103,9 @@ const KernelTable* ServingKvTable(Isa isa, WeightType weight_type, Quantization 
     case Isa::kAvx512:
       return Avx512TableOrNull(weight_type, quantization);
     case Isa::kAvx512Bf16:
-      return Avx512Bf16TableOrNull(weight_type, quantization);
+      return Avx512Bf16TableOrNull(weight_type, quantization, precision);
     case Isa::kAmx:
-      return AmxTableOrNull(weight_type, quantization);
+      return AmxTableOrNull(weight_type, quantization, precision);
   }
   return nullptr;
 }
@@ -114,24 +118,28 @@ class Int8KvTables {
       for (const WeightType type : {WeightType::kF32, WeightType::kBF16}) {
         for (const Quantization q :
              {Quantization::kNone, Quantization::kInt8, Quantization::kInt4}) {
-          const KernelTable* table = ServingKvTable(isa, type, q);
-          if (table != nullptr) tables_[Index(isa, type, q)] = WithInt8Kv(*table);
+          for (const MatmulPrecision p : {MatmulPrecision::kHigh, MatmulPrecision::kMedium}) {
+            const KernelTable* table = ServingKvTable(isa, type, q, p);
+            if (table != nullptr) tables_[Index(isa, type, q, p)] = WithInt8Kv(*table);
+          }
         }
       }
     }
   }
-  const KernelTable* Get(Isa isa, WeightType type, Quantization q) const {
-    const std::optional<KernelTable>& table = tables_[Index(isa, type, q)];
+  const KernelTable* Get(Isa isa, WeightType type, Quantization q, MatmulPrecision p) const {
+    const std::optional<KernelTable>& table = tables_[Index(isa, type, q, p)];
     return table.has_value() ? &*table : nullptr;
   }
 
  private:
+  static constexpr size_t kPrecisions = 2;
   static constexpr size_t kQuantizations = 3;
   static constexpr size_t kWeightTypes = 2;
 
-  static size_t Index(Isa isa, WeightType type, Quantization q) {
-    return (static_cast<size_t>(isa) * kWeightTypes + static_cast<size_t>(type)) * kQuantizations +
-           static_cast<size_t>(q);
+  static size_t Index(Isa isa, WeightType type, Quantization q, MatmulPrecision p) {
+    const size_t base = static_cast<size_t>(isa) * kWeightTypes + static_cast<size_t>(type);
+    const size_t medium = p == MatmulPrecision::kMedium ? 1 : 0;
+    return (base * kQuantizations + static_cast<size_t>(q)) * kPrecisions + medium;
   }
   static KernelTable WithInt8Kv(const KernelTable& table) {
 #if defined(LAMELLA_KERNELS_AVX2)
@@ -140,7 +148,8 @@ class Int8KvTables {
     return WithReferenceInt8Kv(table);
   }
 
-  std::array<std::optional<KernelTable>, std::size(kAllIsas) * kWeightTypes * kQuantizations>
+  std::array<std::optional<KernelTable>,
+             std::size(kAllIsas) * kWeightTypes * kQuantizations * kPrecisions>
       tables_;
 };
 
@@ -211,15 +220,43 @@ bool ParseKvType(std::string_view name, KvType* kv_type) {
   return true;
 }
 
+const char* MatmulPrecisionName(MatmulPrecision precision) {
+  switch (precision) {
+    case MatmulPrecision::kAuto:
+      return "auto";
+    case MatmulPrecision::kHigh:
+      return "high";
+    case MatmulPrecision::kMedium:
+      return "medium";
+  }
+  return "unknown";
+}
+
+bool ParseMatmulPrecision(std::string_view name, MatmulPrecision* precision) {
+  for (const MatmulPrecision each :
+       {MatmulPrecision::kAuto, MatmulPrecision::kHigh, MatmulPrecision::kMedium}) {
+    if (name == MatmulPrecisionName(each)) {
+      *precision = each;
+      return true;
+    }
+  }
+  return false;
+}
+
 int64_t RowTileBegin(const KernelTable& table, int64_t rows, int64_t tile) {
   return SplitRows(rows, table.row_tile, tile).begin;
 }
 
 const KernelTable* GetKernelTable(Isa isa, WeightType weight_type, Quantization quantization,
-                                  KvType kv_type) {
-  if (kv_type == KvType::kServing) return ServingKvTable(isa, weight_type, quantization);
+                                  KvType kv_type, MatmulPrecision precision) {
+  if (precision == MatmulPrecision::kAuto) {
+    precision = isa == Isa::kAvx512Bf16 ? MatmulPrecision::kMedium : MatmulPrecision::kHigh;
+  }
+  if (kv_type == KvType::kServing) {
+    return ServingKvTable(isa, weight_type, quantization, precision);
+  }
   static const Int8KvTables tables;
-  return tables.Get(isa, weight_type, quantization);
+  return tables.Get(isa, weight_type, quantization, precision);
 }
 
 }  // namespace lamella::kernels

@@ -41,10 +41,12 @@ KernelTable WithAvx2Int8Kv(KernelTable table);  // of AVX2 and above
 const KernelTable& Avx512Table(WeightType weight_type, Quantization quantization);
 #endif
 #if defined(LAMELLA_KERNELS_AVX512BF16)
-const KernelTable& Avx512Bf16Table(WeightType weight_type, Quantization quantization);
+const KernelTable& Avx512Bf16Table(WeightType weight_type, Quantization quantization,
+                                   MatmulPrecision precision);  // kHigh or kMedium
 #endif
 #if defined(LAMELLA_KERNELS_AMX)
-const KernelTable& AmxTable(WeightType weight_type, Quantization quantization);
+const KernelTable& AmxTable(WeightType weight_type, Quantization quantization,
+                            MatmulPrecision precision);  // kHigh or kMedium
 #endif
 
 }  // namespace lamella::kernels

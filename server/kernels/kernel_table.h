@@ -1,7 +1,6 @@
 // The table of kernels: every operation of a decoder as a function over raw pointers, strides and
-// counts. One table per (ISA, serving dtype, base's
-// quantization); device-neutral code in `model` and `lora` calls
-// through it and has no `if (isa)`. Functions are pure, thread-safe, allocate nothing, and know
+// counts. One table per (ISA, serving dtype, base's quantization, type of keys and values, precision
+// of products); device-neutral code in `model` and `lora` calls through it and has no `if (isa)`. Functions are pure, thread-safe, allocate nothing, and know
 // neither threads nor Status: callers split the work by the ranges that most of them take, and give
 // each thread its own range.
 //
@@ -34,6 +33,16 @@ enum class Quantization : int32_t { kNone = 0, kInt8, kInt4 };
 // How keys and values are stored: in the serving dtype, or as 8-bit integers with a scale for 64
 // dimensions of each head of each token.
 enum class KvType : int32_t { kServing = 0, kInt8 };
+
+// How activations enter products of bfloat16, which AVX512_BF16 and AMX have, on a bfloat16 base
+// that is not quantized: as the sum of two bfloat16 (an error of 2^-17 of each), or rounded to one
+// (2^-9), which is half the work and what libraries that compute in bfloat16 do. Tables whose
+// products are of floats or integers are the same in all three.
+enum class MatmulPrecision : int32_t {
+  kAuto = 0,  // kMedium on AVX512_BF16, kHigh on AMX
+  kHigh,
+  kMedium,
+};
 
 inline constexpr int32_t kColumnTile = 16;   // columns of W in one packed tile
 inline constexpr int32_t kBlockTokens = 16;  // KV tokens in a block
@@ -117,8 +126,9 @@ struct KernelTable {
   WeightType weight_type;
   Quantization quantization;
   KvType kv_type;
-  int32_t row_tile;      // rows per activation tile; ranges of pack_rows are in these
-  size_t element_bytes;  // of the serving dtype
+  MatmulPrecision precision;  // kAuto where it makes no difference
+  int32_t row_tile;           // rows per activation tile; ranges of pack_rows are in these
+  size_t element_bytes;       // of the serving dtype
 
   // --- Packed weights. n is padded to kColumnTile with zero columns.
   size_t (*packed_linear_bytes)(int64_t n, int64_t k);
@@ -182,7 +192,9 @@ bool ParseIsa(std::string_view name, Isa* isa);
 const char* QuantizationName(Quantization quantization);  // "none", "int8", "int4"
 bool ParseQuantization(std::string_view name, Quantization* quantization);  // as ParseIsa
 
-bool ParseKvType(std::string_view name, KvType* kv_type);  // "auto", "int8"; as ParseIsa
+bool ParseKvType(std::string_view name, KvType* kv_type);    // "auto", "int8"; as ParseIsa
+const char* MatmulPrecisionName(MatmulPrecision precision);  // "auto", "high", "medium"
+bool ParseMatmulPrecision(std::string_view name, MatmulPrecision* precision);  // as ParseIsa
 
 // The first row of activation tile `tile` of `rows` rows (at least 1); `rows` for the tile after
 // the last. Tiles are as even as possible, so a tile is not simply row_tile rows.
@@ -191,6 +203,7 @@ int64_t RowTileBegin(const KernelTable& table, int64_t rows, int64_t tile);
 // Null if the ISA is not available here. Tables live for the whole process.
 const KernelTable* GetKernelTable(Isa isa, WeightType weight_type,
                                   Quantization quantization = Quantization::kNone,
-                                  KvType kv_type = KvType::kServing);
+                                  KvType kv_type = KvType::kServing,
+                                  MatmulPrecision precision = MatmulPrecision::kAuto);
 
 }  // namespace lamella::kernels

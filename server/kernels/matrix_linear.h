@@ -7,28 +7,28 @@
 //   T::Configure(rows0, rows1)  the shape of what follows: two row tiles of so many rows (the second
 //                               may be 0); forgets the sums
 //   T::Zero<R>()                the sums of R row tiles
-//   T::Step<R, C>(x, part, w)   adds R row tiles times C column tiles w[C] over 32 of k: first x[R],
-//                               then what lies part[R] elements behind
+//   T::Step<R, C, kParts>(x, part, w)  adds R row tiles times C column tiles w[C] over 32 of k: first
+//                               x[R], then what lies part[R] elements behind
 //   T::Load<r, c>(sums, ld)     sums of row tile r and column tile c from float [rows][ld]
 //   T::Store<r, c>(out, ld)     the same to float [rows][ld]
 //   T::Release()                forgets the shape
-//   T::Split(x, count, high, low)  two times 32 bfloat16: the first `count` of x rounded to nearest,
-//                               what is left of them, then zeros
+//   T::Split<kParts>(x, count, part, out)  32 bfloat16: the first `count` of x rounded to nearest, then
+//                               zeros; `part` elements behind them what is left of x, if there are two
 //   T::kFewRows                 up to so many rows are multiplied without tile registers, to the same
 //                               bits; 0 for none, or
 //   T::kFewColumns              column tiles beside each other there
-//   T::SumFew<R, C>(x, w, stride, steps, sums)  the sums over k of R rows of C column tiles `stride`
-//                               elements apart, float [C][R][16]; x is float [steps][2][R][32]
-//   T::SplitWide(x, count, high, low)  as Split, to floats
+//   T::SumFew<R, C, kParts>(x, w, stride, steps, sums)  the sums over k of R rows of C column tiles
+//                               `stride` elements apart, float [C][R][16]; x is float
+//                               [steps][kParts][R][32]
+//   T::SplitWide<kParts>(x, count, part, out)  as Split, to floats
 //
 // Each instruction multiplies pairs of k into two sums of their own, joins these, and adds them to
 // the element's sum: an order that depends on k alone, so whatever the number of rows.
 //
-// x is the sum of two bfloat16. One would be enough for half the error of a library in bfloat16, but
-// turned a choice of Gemma 3 270M whose gap is a quarter; and rows of a step wait for memory.
+// kParts is 1 or 2: x is rounded to one bfloat16, or split into the sum of two of them.
 //
 // Weights: pair_layout.h's with k padded to 32. Activations: per row tile
-// bfloat16 [ceil(k / 32)][2][rows of the tile][32]; of T::kFewRows rows at most, the same as floats.
+// bfloat16 [ceil(k / 32)][kParts][rows of the tile][32]; of T::kFewRows rows at most, the same as floats.
 #pragma once
 
 #include "server/kernels/epilogue.h"
@@ -40,7 +40,6 @@ namespace {
 
 inline constexpr int kMatrixDepth = 32;  // of k in one step
 inline constexpr int kMatrixRows = 16;
-inline constexpr int kMatrixParts = 2;  // of an activation
 
 // Two row tiles that follow each other; the second may be empty.
 struct RowPair {
@@ -103,7 +102,7 @@ void RunFewRows(const LinearArgs& args, int64_t tile, int64_t end) {
   for (; tile < end; ++tile) Kernel::template RunFewColumns<R, 1>(args, tile);
 }
 
-template <typename T>
+template <typename T, int kParts>
 struct MatrixLinear : PairLayout<kMatrixDepth> {
   using View = typename T::View;
   static constexpr int64_t kStepElements = kMatrixDepth * kColumnTile;  // of W
@@ -113,8 +112,7 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
   // Never less for more rows: who has room for many packs few as well.
   static size_t PackedRowsBytes(int64_t rows, int64_t k) {
     const int64_t few = (rows < T::kFewRows ? rows : T::kFewRows) * kFloatParts;
-    return static_cast<size_t>((rows > few ? rows : few) * StepsOf(k) * kMatrixParts *
-                               kMatrixDepth) *
+    return static_cast<size_t>((rows > few ? rows : few) * StepsOf(k) * kParts * kMatrixDepth) *
            sizeof(BF16);
   }
 
@@ -128,15 +126,14 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     }
     for (int64_t tile = tile_begin; tile < tile_end; ++tile) {
       const RowTile part = SplitRows(rows, kMatrixRows, tile);
-      BF16* out =
-          static_cast<BF16*>(packed) + part.begin * StepsOf(k) * kMatrixParts * kMatrixDepth;
+      BF16* out = static_cast<BF16*>(packed) + part.begin * StepsOf(k) * kParts * kMatrixDepth;
       const int64_t part_elements = part.count * kMatrixDepth;
-      for (int64_t step = 0; step < StepsOf(k); ++step, out += kMatrixParts * part_elements) {
+      for (int64_t step = 0; step < StepsOf(k); ++step, out += kParts * part_elements) {
         for (int64_t r = 0; r < part.count; ++r) {
           const float* from = x + (part.begin + r) * ldx + step * kMatrixDepth;
           const int64_t count = k - step * kMatrixDepth;
-          BF16* const high = out + r * kMatrixDepth;
-          T::Split(from, count < kMatrixDepth ? count : kMatrixDepth, high, high + part_elements);
+          T::template Split<kParts>(from, count < kMatrixDepth ? count : kMatrixDepth,
+                                    part_elements, out + r * kMatrixDepth);
         }
       }
     }
@@ -176,8 +173,8 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
   LAMELLA_KERNEL_INLINE void RunFewColumns(const LinearArgs& args, int64_t tile) {
     const BF16* w = static_cast<const BF16*>(args.packed_w) + tile * TileElements(args.k);
     alignas(64) SumRow sums[C][R];
-    T::template SumFew<R, C>(static_cast<const float*>(args.packed_x), w, TileElements(args.k),
-                             StepsOf(args.k), sums[0]);
+    T::template SumFew<R, C, kParts>(static_cast<const float*>(args.packed_x), w,
+                                     TileElements(args.k), StepsOf(args.k), sums[0]);
     for (int c = 0; c < C; ++c) FinishMatrixRows<View>(args, 0, R, tile + c, sums[c]);
   }
 
@@ -188,10 +185,11 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     for (int64_t step = 0; step < StepsOf(k); ++step) {
       const int64_t left = k - step * kMatrixDepth;
       for (int64_t r = 0; r < rows; ++r, packed += kMatrixDepth) {
-        T::SplitWide(x + r * ldx + step * kMatrixDepth, left < kMatrixDepth ? left : kMatrixDepth,
-                     packed, packed + rows * kMatrixDepth);
+        T::template SplitWide<kParts>(x + r * ldx + step * kMatrixDepth,
+                                      left < kMatrixDepth ? left : kMatrixDepth,
+                                      rows * kMatrixDepth, packed);
       }
-      packed += rows * kMatrixDepth;
+      packed += (kParts - 1) * rows * kMatrixDepth;
     }
   }
 
@@ -244,8 +242,7 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
     const BF16* x[R];
     const BF16* w[C];
     for (int r = 0; r < R; ++r) {
-      x[r] =
-          packed_x + kMatrixParts * (x_rows[r] * steps * kMatrixDepth + block.step_begin * part[r]);
+      x[r] = packed_x + kParts * (x_rows[r] * steps * kMatrixDepth + block.step_begin * part[r]);
     }
     for (int c = 0; c < C; ++c) {
       w[c] = packed_w + (tile + c) * TileElements(args.k) + block.step_begin * kStepElements;
@@ -263,8 +260,8 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
             step + kAheadSteps < count ? 0 : C * TileElements(args.k) - count * kStepElements;
         for (int c = 0; c < C; ++c) PrefetchStep(w[c] + skip);
       }
-      T::template Step<R, C>(x, part, w);
-      for (int r = 0; r < R; ++r) x[r] += kMatrixParts * part[r];
+      T::template Step<R, C, kParts>(x, part, w);
+      for (int r = 0; r < R; ++r) x[r] += kParts * part[r];
       for (int c = 0; c < C; ++c) w[c] += kStepElements;
     }
     const bool last = block.step_end == steps;

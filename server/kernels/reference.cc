@@ -18,6 +18,7 @@ constexpr KernelTable MakeTable(WeightType weight_type) {
       .weight_type = weight_type,
       .quantization = Quantization::kNone,
       .kv_type = KvType::kServing,
+      .precision = MatmulPrecision::kAuto,
       .row_tile = 1,
       .element_bytes = sizeof(T),
       .packed_linear_bytes = reference::PackedLinearBytes<T>,

@@ -85,8 +85,8 @@ absl::StatusOr<std::unique_ptr<CpuExecutor>> CpuExecutor::Create(
   at::set_num_threads(1);
   const ModelConfig& config = source.config();
   const Isa isa = options.isa.value_or(kernels::BestIsa());
-  const KernelTable* table =
-      kernels::GetKernelTable(isa, options.dtype, options.base_quant, options.kv_type);
+  const KernelTable* table = kernels::GetKernelTable(isa, options.dtype, options.base_quant,
+                                                     options.kv_type, options.precision);
   // The largest matrix of small bases, and the one whose errors reach the answer directly.
   const KernelTable* head_table =
       options.base_quant == kernels::Quantization::kInt4

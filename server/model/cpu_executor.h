@@ -26,6 +26,7 @@ struct CpuExecutorOptions {
   // Of the base's linear layers instead of dtype; embedding and head are int8 on an int4 base.
   kernels::Quantization base_quant = kernels::Quantization::kNone;
   kernels::KvType kv_type = kernels::KvType::kServing;
+  kernels::MatmulPrecision precision = kernels::MatmulPrecision::kAuto;
   int64_t kv_cache_bytes = int64_t{256} << 20;  // rounded down to whole blocks
   int32_t max_rows = 256;                       // rows of one step, 1 to 65536
   int32_t max_sequences = 64;                   // sequences of one step, 1 to max_rows

@@ -1,6 +1,8 @@
 // lamella-bench engine [--model=PATH | --shape=smollm2-135m|qwen2.5-0.5b|llama-3.2-1b]
-//                      [--threads=N] [--isa=best|reference|avx2|avx512_bf16]
-//                      [--dtype=bf16|float32] [--base_quant=none|int8|int4] [--kv_cache_dtype=auto|int8] [--cases=1xbase,32x8@16,...] [--context=32] [--rank=16]
+//                      [--threads=N] [--isa=best|...] [--dtype=bf16|float32]
+//                      [--base_quant=none|int8|int4] [--kv_cache_dtype=auto|int8]
+//                      [--matmul_precision=auto|high|medium]
+//                      [--cases=1xbase,32x8@16,...] [--context=32] [--rank=16]
 //                      [--steps=10] [--rounds=5] [--json] [--smoke]
 //
 // Speed of the CPU executor, in process: decode steps and prompts of any mix of adapters, as
@@ -17,17 +19,13 @@
 #include "tests/bench/commands.h"
 #include "tests/bench/engine_bench.h"
 #include "tests/bench/engine_report.h"
+#include "tests/bench/executor_flags.h"
 #include "tests/bench/machine.h"
 #include "tests/bench/random_source.h"
 #include "tests/bench/roofline.h"
 
 ABSL_FLAG(std::string, model, "", "GGUF file or Hugging Face folder");
 ABSL_FLAG(std::string, shape, "smollm2-135m", "random weights of this shape, without --model");
-ABSL_FLAG(int32_t, threads, 0, "compute threads; 0: one for each core");
-ABSL_FLAG(std::string, isa, "best", "instruction set");
-ABSL_FLAG(std::string, dtype, "bf16", "serving dtype");
-ABSL_FLAG(std::string, base_quant, "none", "of the base's weights: none, int8 or int4");
-ABSL_FLAG(std::string, kv_cache_dtype, "auto", "of keys and values: auto (as dtype) or int8");
 ABSL_FLAG(std::vector<std::string>, cases,
           (std::vector<std::string>{"1x1", "8x1", "8x8", "32x1", "32x8", "32x32", "32xzipf",
                                     "prefill:512xbase"}),
@@ -35,38 +33,13 @@ ABSL_FLAG(std::vector<std::string>, cases,
 ABSL_FLAG(int32_t, context, 32, "tokens of each sequence before the first measured step");
 ABSL_FLAG(int32_t, rank, 16, "of adapters, where a case names none");
 ABSL_FLAG(int32_t, steps, 10, "of each case in a round");
+ABSL_DECLARE_FLAG(std::string, dtype);
 ABSL_DECLARE_FLAG(int32_t, rounds);
 ABSL_DECLARE_FLAG(bool, json);
 ABSL_DECLARE_FLAG(bool, smoke);
 
 namespace lamella::bench {
 namespace {
-
-absl::StatusOr<CpuExecutorOptions> ExecutorOptions() {
-  CpuExecutorOptions options;
-  options.threads = absl::GetFlag(FLAGS_threads);
-  if (options.threads == 0) options.threads = ProcessorCount();
-  const std::string dtype = absl::GetFlag(FLAGS_dtype);
-  if (dtype != "bf16" && dtype != "float32") {
-    return absl::InvalidArgumentError("--dtype must be bf16 or float32");
-  }
-  options.dtype = dtype == "bf16" ? kernels::WeightType::kBF16 : kernels::WeightType::kF32;
-  if (!kernels::ParseQuantization(absl::GetFlag(FLAGS_base_quant), &options.base_quant)) {
-    return absl::InvalidArgumentError("--base-quant must be none, int8 or int4");
-  }
-  if (!kernels::ParseKvType(absl::GetFlag(FLAGS_kv_cache_dtype), &options.kv_type)) {
-    return absl::InvalidArgumentError("--kv-cache-dtype must be auto or int8");
-  }
-  options.kv_cache_bytes = int64_t{1} << 30;
-  const std::string name = absl::GetFlag(FLAGS_isa);
-  if (name == "best") return options;
-  kernels::Isa isa{};
-  if (!kernels::ParseIsa(name, &isa)) {
-    return absl::InvalidArgumentError("no ISA is called " + name);
-  }
-  options.isa = isa;
-  return options;
-}
 
 // Those of `names`, and the base case of each before it.
 absl::StatusOr<std::vector<EngineCase>> Cases(const std::vector<std::string>& names) {
@@ -114,7 +87,8 @@ absl::StatusOr<std::unique_ptr<WeightSource>> Source(const std::string& shape) {
 
 absl::StatusOr<EngineReport> Measure() {
   EngineReport report;
-  ASSIGN_OR_RETURN(CpuExecutorOptions executor_options, ExecutorOptions());
+  ASSIGN_OR_RETURN(CpuExecutorOptions executor_options, ExecutorOptionsFromFlags());
+  executor_options.kv_cache_bytes = int64_t{1} << 30;
   ASSIGN_OR_RETURN(EngineBenchOptions options, BenchOptions());
   options.threads = executor_options.threads;
   for (const EngineCase& one : options.cases) {
@@ -131,6 +105,7 @@ absl::StatusOr<EngineReport> Measure() {
   ASSIGN_OR_RETURN(const auto executor, CpuExecutor::Create(*source, executor_options));
   source.reset();
   report.isa = kernels::IsaName(executor->kernel_table().isa);
+  report.precision = kernels::MatmulPrecisionName(executor->kernel_table().precision);
   report.size = SizeOf(*executor);
   ASSIGN_OR_RETURN(report.bench, RunEngineBench(executor.get(), options));
   return report;

@@ -78,9 +78,10 @@ EngineFigures FiguresOf(const EngineReport& report, const EngineBenchRow& row) {
 }
 
 void PrintEngineTable(const EngineReport& report) {
-  std::printf("%s, %s, %s\n%s, %d cores, %d threads, commit %s\n", report.model.c_str(),
-              report.dtype.c_str(), report.isa.c_str(), ProcessorName().c_str(), ProcessorCount(),
-              report.threads, CommitName().c_str());
+  std::printf("%s, %s, %s, precision %s\n%s, %d cores, %d threads, commit %s\n",
+              report.model.c_str(), report.dtype.c_str(), report.isa.c_str(),
+              report.precision.c_str(), ProcessorName().c_str(), ProcessorCount(), report.threads,
+              CommitName().c_str());
   std::printf("weights %.0f MB, read bandwidth %.1f GB/s: a step takes at least %.2f ms\n",
               report.size.read_bytes * 1e-6, report.bench.read_bandwidth * 1e-9,
               report.size.read_bytes / report.bench.read_bandwidth * 1e3);
@@ -121,6 +122,7 @@ void PrintEngineJson(const EngineReport& report) {
   const nlohmann::json json = {{"model", report.model},
                                {"dtype", report.dtype},
                                {"isa", report.isa},
+                               {"precision", report.precision},
                                {"machine", ProcessorName()},
                                {"cores", ProcessorCount()},
                                {"threads", report.threads},

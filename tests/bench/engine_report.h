@@ -23,6 +23,7 @@ struct EngineReport {
   std::string model;
   std::string dtype;
   std::string isa;
+  std::string precision;  // of products; auto where it makes no difference
   int32_t threads = 0;
   ModelSize size;
   EngineBenchReport bench;

@@ -1,6 +1,8 @@
 // lamella-bench roofline [--threads=N] [--json]
 // lamella-bench kernels [--threads=N] [--isa=best|...] [--dtype=bf16|float32]
-//                       [--base_quant=none|int8|int4] [--kv_cache_dtype=auto|int8] [--features=8192x2048] [--rows=1,2,...] [--rounds=5] [--json] [--smoke]
+//                       [--base_quant=none|int8|int4] [--kv_cache_dtype=auto|int8]
+//                       [--matmul_precision=auto|high|medium]
+//                       [--features=8192x2048] [--rows=1,2,...] [--rounds=5] [--json] [--smoke]
 //
 // roofline: what memory and arithmetic of this machine give at most. kernels: each kernel beside
 // these limits, measured in the same run; weights take 1 GiB, so none is in a cache by accident.
@@ -14,15 +16,12 @@
 #include "absl/strings/numbers.h"
 #include "common/base/status_macros.h"
 #include "tests/bench/commands.h"
+#include "tests/bench/executor_flags.h"
 #include "tests/bench/kernels_bench.h"
 #include "tests/bench/machine.h"
 #include "tests/bench/roofline.h"
 
-ABSL_DECLARE_FLAG(int32_t, threads);
-ABSL_DECLARE_FLAG(std::string, isa);
 ABSL_DECLARE_FLAG(std::string, dtype);
-ABSL_DECLARE_FLAG(std::string, base_quant);
-ABSL_DECLARE_FLAG(std::string, kv_cache_dtype);
 ABSL_DECLARE_FLAG(int32_t, rank);
 ABSL_DECLARE_FLAG(int32_t, rounds);
 ABSL_DECLARE_FLAG(bool, json);
@@ -36,35 +35,16 @@ ABSL_FLAG(std::vector<std::string>, rows,
 namespace lamella::bench {
 namespace {
 
-using kernels::Isa;
 using kernels::WeightType;
 
-int32_t Threads() {
-  const int32_t threads = absl::GetFlag(FLAGS_threads);
-  return threads > 0 ? threads : ProcessorCount();
-}
-
 absl::StatusOr<const kernels::KernelTable*> Table() {
-  const std::string dtype = absl::GetFlag(FLAGS_dtype);
-  if (dtype != "bf16" && dtype != "float32") {
-    return absl::InvalidArgumentError("--dtype must be bf16 or float32");
+  ASSIGN_OR_RETURN(const CpuExecutorOptions options, ExecutorOptionsFromFlags());
+  const kernels::Isa isa = options.isa.value_or(kernels::BestIsa());
+  const auto* table = kernels::GetKernelTable(isa, options.dtype, options.base_quant,
+                                              options.kv_type, options.precision);
+  if (table == nullptr) {
+    return absl::UnavailableError(std::string("this processor has no ") + kernels::IsaName(isa));
   }
-  kernels::Quantization quantization{};
-  if (!kernels::ParseQuantization(absl::GetFlag(FLAGS_base_quant), &quantization)) {
-    return absl::InvalidArgumentError("--base-quant must be none, int8 or int4");
-  }
-  kernels::KvType kv_type{};
-  if (!kernels::ParseKvType(absl::GetFlag(FLAGS_kv_cache_dtype), &kv_type)) {
-    return absl::InvalidArgumentError("--kv-cache-dtype must be auto or int8");
-  }
-  Isa isa = kernels::BestIsa();
-  const std::string name = absl::GetFlag(FLAGS_isa);
-  if (name != "best" && !kernels::ParseIsa(name, &isa)) {
-    return absl::InvalidArgumentError("no ISA is called " + name);
-  }
-  const auto* table = kernels::GetKernelTable(
-      isa, dtype == "bf16" ? WeightType::kBF16 : WeightType::kF32, quantization, kv_type);
-  if (table == nullptr) return absl::UnavailableError("this processor has no " + name);
   return table;
 }
 
@@ -106,15 +86,18 @@ std::string Format(const kernels::KernelTable& table) {
 }
 
 nlohmann::json Head(const kernels::KernelTable& table) {
-  return {{"machine", ProcessorName()}, {"cores", ProcessorCount()},
-          {"threads", Threads()},       {"isa", kernels::IsaName(table.isa)},
-          {"dtype", Format(table)},     {"commit", CommitName()}};
+  return {
+      {"machine", ProcessorName()},    {"cores", ProcessorCount()},
+      {"threads", ThreadsFromFlags()}, {"isa", kernels::IsaName(table.isa)},
+      {"dtype", Format(table)},        {"precision", kernels::MatmulPrecisionName(table.precision)},
+      {"commit", CommitName()}};
 }
 
 void PrintHead(const kernels::KernelTable& table) {
-  std::printf("%s, %d cores, %d threads, %s, %s, commit %s\n", ProcessorName().c_str(),
-              ProcessorCount(), Threads(), kernels::IsaName(table.isa), Format(table).c_str(),
-              CommitName().c_str());
+  std::printf("%s, %d cores, %d threads, %s, %s, precision %s, commit %s\n",
+              ProcessorName().c_str(), ProcessorCount(), ThreadsFromFlags(),
+              kernels::IsaName(table.isa), Format(table).c_str(),
+              kernels::MatmulPrecisionName(table.precision), CommitName().c_str());
 }
 
 void PrintTable(const kernels::KernelTable& table, const KernelsBenchOptions& options,
@@ -161,7 +144,7 @@ void PrintJson(const kernels::KernelTable& table, const KernelsBenchOptions& opt
 absl::Status KernelsCommand() {
   ASSIGN_OR_RETURN(const auto* const table, Table());
   ASSIGN_OR_RETURN(const KernelsBenchOptions options, Options());
-  kernels::ForkJoinPool pool(Threads());
+  kernels::ForkJoinPool pool(ThreadsFromFlags());
   ASSIGN_OR_RETURN(const KernelsBenchReport report, RunKernelsBench(*table, &pool, options));
   const bool json = absl::GetFlag(FLAGS_json);
   json ? PrintJson(*table, options, report) : PrintTable(*table, options, report);
@@ -170,7 +153,7 @@ absl::Status KernelsCommand() {
 
 absl::Status RooflineCommand() {
   ASSIGN_OR_RETURN(const auto* const table, Table());
-  kernels::ForkJoinPool pool(Threads());
+  kernels::ForkJoinPool pool(ThreadsFromFlags());
   const double bandwidth = ReadBandwidth(&pool);
   const double f32 = PeakFlops(&pool, table->isa, WeightType::kF32);
   const double bf16 = PeakFlops(&pool, table->isa, WeightType::kBF16);

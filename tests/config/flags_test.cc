@@ -79,6 +79,7 @@ TEST_F(FlagsTest, EveryFlagArrives) {
                              "--dtype=float32",
                              "--base-quant=int8",
                              "--kv-cache-dtype=int8",
+                             "--matmul-precision=medium",
                              "--isa=avx2",
                              "--threads=3",
                              "--kv-cache-bytes=1GiB",
@@ -123,6 +124,7 @@ TEST_F(FlagsTest, EveryFlagArrives) {
   EXPECT_EQ(c.model.dtype, DtypeOption::kFloat32);
   EXPECT_EQ(c.model.base_quant, BaseQuantOption::kInt8);
   EXPECT_EQ(c.model.kv_cache_dtype, KvDtypeOption::kInt8);
+  EXPECT_EQ(c.model.matmul_precision, MatmulPrecisionOption::kMedium);
   EXPECT_EQ(c.model.isa, IsaOption::kAvx2);
   EXPECT_EQ(c.model.threads, 3);
   EXPECT_EQ(c.model.kv_cache_bytes, 1 << 30);

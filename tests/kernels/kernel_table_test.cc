@@ -41,11 +41,45 @@ TEST(KernelTableTest, NamesAndParsingAgree) {
     EXPECT_TRUE(ParseIsa(IsaName(isa), &parsed));
     EXPECT_EQ(parsed, isa);
   }
+  for (const auto precision :
+       {MatmulPrecision::kAuto, MatmulPrecision::kHigh, MatmulPrecision::kMedium}) {
+    auto parsed =
+        precision == MatmulPrecision::kAuto ? MatmulPrecision::kHigh : MatmulPrecision::kAuto;
+    EXPECT_TRUE(ParseMatmulPrecision(MatmulPrecisionName(precision), &parsed));
+    EXPECT_EQ(parsed, precision);
+    EXPECT_FALSE(ParseMatmulPrecision("highest", &parsed));
+    EXPECT_EQ(parsed, precision);
+  }
   Isa untouched = Isa::kAvx2;
   for (const char* name : {"", "AVX2", "avx", "avx513", "avx2 "}) {
     EXPECT_FALSE(ParseIsa(name, &untouched)) << name;
   }
   EXPECT_EQ(untouched, Isa::kAvx2);
+}
+
+TEST(KernelTableTest, PrecisionIsOfProductsOfBFloat16) {
+  for (Isa isa : kAllIsas) {
+    if (!IsaAvailable(isa)) continue;
+    const bool rounds = isa == Isa::kAvx512Bf16 || isa == Isa::kAmx;
+    for (const KvType kv : {KvType::kServing, KvType::kInt8}) {
+      for (const auto precision : {MatmulPrecision::kHigh, MatmulPrecision::kMedium}) {
+        const KernelTable* plain =
+            GetKernelTable(isa, WeightType::kBF16, Quantization::kNone, kv, precision);
+        EXPECT_EQ(plain->precision, rounds ? precision : MatmulPrecision::kAuto);
+        EXPECT_EQ(plain->kv_type, kv);
+        const KernelTable* quantized =
+            GetKernelTable(isa, WeightType::kBF16, Quantization::kInt8, kv, precision);
+        EXPECT_EQ(quantized->precision, MatmulPrecision::kAuto);
+        const KernelTable* floats =
+            GetKernelTable(isa, WeightType::kF32, Quantization::kNone, kv, precision);
+        EXPECT_EQ(floats->precision, MatmulPrecision::kAuto);
+      }
+    }
+    const auto usual = isa == Isa::kAmx          ? MatmulPrecision::kHigh
+                       : isa == Isa::kAvx512Bf16 ? MatmulPrecision::kMedium
+                                                 : MatmulPrecision::kAuto;
+    EXPECT_EQ(GetKernelTable(isa, WeightType::kBF16)->precision, usual);
+  }
 }
 
 TEST(BF16Test, RoundsToNearestEvenAndKeepsSpecials) {

@@ -4,7 +4,6 @@
 #include <limits>
 #include <numeric>
 
-#include "server/kernels/avx512bf16_kernels.h"
 #include "tests/kernels/portable_twin.h"
 
 namespace lamella::kernels::testing {
@@ -21,11 +20,18 @@ std::vector<TableId> AvailableTables() {
       tables.push_back({name + "_f32" + base, GetKernelTable(isa, WeightType::kF32, q)});
       tables.push_back({name + "_bf16" + base, GetKernelTable(isa, WeightType::kBF16, q)});
     }
+    for (const MatmulPrecision precision : {MatmulPrecision::kHigh, MatmulPrecision::kMedium}) {
+      const KernelTable* table =
+          GetKernelTable(isa, WeightType::kBF16, Quantization::kNone, KvType::kServing, precision);
+      if (table == GetKernelTable(isa, WeightType::kBF16)) continue;
+      tables.push_back({name + (precision == MatmulPrecision::kHigh ? "_high" : "_medium"), table});
+    }
   }
-  tables.push_back({"twin_of_one_part", &PortableTwinTable(1)});
-  tables.push_back({"twin_of_two_parts", &PortableTwinTable(2)});
-  tables.push_back({"twin_of_matrix_tiles", &MatrixTwinTable()});
-  tables.push_back({"twin_of_matrix_tiles_int8", &MatrixTwinTable(Quantization::kInt8)});
+  tables.push_back({"twin_of_dots_medium", &DotTwinTable(MatmulPrecision::kMedium)});
+  tables.push_back({"twin_of_dots_high", &DotTwinTable(MatmulPrecision::kHigh)});
+  tables.push_back({"twin_of_matrix_tiles_medium", &MatrixTwinTable(MatmulPrecision::kMedium)});
+  tables.push_back({"twin_of_matrix_tiles_high", &MatrixTwinTable(MatmulPrecision::kHigh)});
+  tables.push_back({"twin_of_matrix_tiles_int8", &Int8MatrixTwinTable()});
   return tables;
 }
 
@@ -43,12 +49,15 @@ float ActivationError(const TableId& id) {
   if (id.table->quantization != Quantization::kNone) {
     return id.table->isa == Isa::kReference ? 0 : 0x1p-16f;
   }
-  if (id.name == "twin_of_one_part") return 0x1p-9f;
-  if (id.name == "twin_of_two_parts" || id.name == "twin_of_matrix_tiles") return 0x1p-17f;
-  if (id.table->weight_type == WeightType::kF32) return 0;
-  if (id.table->isa == Isa::kAmx) return 0x1p-17f;
-  if (id.table->isa != Isa::kAvx512Bf16) return 0;
-  return avx512bf16::kActivationParts == 1 ? 0x1p-9f : 0x1p-17f;
+  switch (id.table->precision) {
+    case MatmulPrecision::kAuto:
+      return 0;
+    case MatmulPrecision::kHigh:
+      return 0x1p-17f;
+    case MatmulPrecision::kMedium:
+      return 0x1p-9f;
+  }
+  return kNan;
 }
 
 std::vector<float> RandomFloats(int64_t count, uint32_t seed) {

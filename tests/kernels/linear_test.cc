@@ -5,7 +5,6 @@
 // products grows with sqrt(k) times the size of its partial sums, sqrt(k) / 3.
 #include <algorithm>
 
-#include "server/kernels/avx512bf16_kernels.h"
 #include "server/kernels/bf16.h"
 #include "tests/kernels/kernel_testing.h"
 #include "tests/kernels/portable_twin.h"
@@ -195,18 +194,22 @@ TEST_P(LinearTest, ShrinkMatchesReference) {
 
 // What tests on other processors rely on: the twin does what the processor does, to the bit.
 TEST(PortableTwinTest, EqualsTheProcessorItStandsFor) {
-  const std::pair<Isa, const KernelTable*> twins[] = {
-      {Isa::kAvx512Bf16, &testing::PortableTwinTable(avx512bf16::kActivationParts)},
-      {Isa::kAmx, &testing::MatrixTwinTable()}};
   bool compared = false;
-  for (const auto& [isa, twin] : twins) {
-    const KernelTable* table = GetKernelTable(isa, WeightType::kBF16);
-    if (table == nullptr) continue;
-    for (const int64_t rows : {1, 5, 16, 17, 40}) {
-      const LinearProblem problem = {.rows = rows, .n = 50, .k = 77, .with_bias = true};
-      EXPECT_TRUE(SameBits(RunLinear(*table, problem), RunLinear(*twin, problem))) << rows;
+  for (const MatmulPrecision precision : {MatmulPrecision::kHigh, MatmulPrecision::kMedium}) {
+    const std::pair<Isa, const KernelTable*> twins[] = {
+        {Isa::kAvx512Bf16, &testing::DotTwinTable(precision)},
+        {Isa::kAmx, &testing::MatrixTwinTable(precision)}};
+    for (const auto& [isa, twin] : twins) {
+      const KernelTable* table =
+          GetKernelTable(isa, WeightType::kBF16, Quantization::kNone, KvType::kServing, precision);
+      if (table == nullptr) continue;
+      for (const int64_t rows : {1, 5, 16, 17, 40}) {
+        const LinearProblem problem = {.rows = rows, .n = 50, .k = 77, .with_bias = true};
+        EXPECT_TRUE(SameBits(RunLinear(*table, problem), RunLinear(*twin, problem)))
+            << IsaName(isa) << " " << rows;
+      }
+      compared = true;
     }
-    compared = true;
   }
   if (!compared) GTEST_SKIP() << "no processor to compare with";
 }

@@ -102,14 +102,14 @@ struct PortableTiles {
     for (int r = 0; r < R; ++r) std::memset(sums[r], 0, sizeof(sums[r]));
   }
 
-  template <int R, int C>
+  template <int R, int C, int kParts>
   static void Step(const BF16* const (&x)[R], const int64_t* part, const BF16* const (&w)[C]) {
     for (int r = 0; r < R; ++r) {
       for (int c = 0; c < C; ++c) {
         for (int64_t row = 0; row < rows[r]; ++row) {
           for (int column = 0; column < kColumnTile; ++column) {
             float& sum = sums[r][c][row][column];
-            for (int i = 0; i < kMatrixParts; ++i) {
+            for (int i = 0; i < kParts; ++i) {
               const BF16* at = x[r] + i * part[r] + row * kMatrixDepth;
               sum = FlushDenormal(sum + Multiply(at, w[c] + 2 * column));
             }
@@ -178,11 +178,12 @@ struct PortableTiles {
     return largest / kMost;
   }
 
-  static void Split(const float* x, int64_t count, BF16* high, BF16* low) {
+  template <int kParts>
+  static void Split(const float* x, int64_t count, int64_t part, BF16* out) {
     for (int64_t i = 0; i < kMatrixDepth; ++i) {
       const float value = i < count ? x[i] : 0.0f;
-      high[i] = RoundToBF16(value);
-      low[i] = RoundToBF16(value - ToFloat(high[i]));
+      out[i] = RoundToBF16(value);
+      if (kParts == 2) out[part + i] = RoundToBF16(value - ToFloat(out[i]));
     }
   }
 
@@ -206,30 +207,38 @@ struct PortableTiles {
 };
 
 template <typename Kernels>
-KernelTable MakeTable(Isa isa, int32_t row_tile, Quantization quantization = Quantization::kNone) {
+KernelTable MakeTable(Isa isa, int32_t row_tile, MatmulPrecision precision,
+                      Quantization quantization = Quantization::kNone) {
   KernelTable table = *GetKernelTable(Isa::kReference, WeightType::kBF16, quantization);
   table.isa = isa;
   SetLinearFunctions<Kernels>(row_tile, &table);
   table.pack_lora_b = PairLayout<2>::PackLoraB;
-  table.linear = Kernels::Linear;
+  table.precision = precision;
   return table;
 }
 
 }  // namespace
 
-const KernelTable& PortableTwinTable(int parts) {
-  static const KernelTable one =
-      MakeTable<DotLinear<Portable, 1>>(Isa::kAvx512Bf16, avx512bf16::kRowTile);
-  static const KernelTable two =
-      MakeTable<DotLinear<Portable, 2>>(Isa::kAvx512Bf16, avx512bf16::kRowTile);
-  return parts == 1 ? one : two;
+const KernelTable& DotTwinTable(MatmulPrecision precision) {
+  static const KernelTable medium = MakeTable<DotLinear<Portable, 1>>(
+      Isa::kAvx512Bf16, avx512bf16::kRowTile, MatmulPrecision::kMedium);
+  static const KernelTable high = MakeTable<DotLinear<Portable, 2>>(
+      Isa::kAvx512Bf16, avx512bf16::kRowTile, MatmulPrecision::kHigh);
+  return precision == MatmulPrecision::kMedium ? medium : high;
 }
 
-const KernelTable& MatrixTwinTable(Quantization quantization) {
-  static const KernelTable none = MakeTable<MatrixLinear<PortableTiles>>(Isa::kAmx, kMatrixRows);
-  static const KernelTable int8 =
-      MakeTable<MatrixQuantized<PortableTiles, BF16>>(Isa::kAmx, kMatrixRows, Quantization::kInt8);
-  return quantization == Quantization::kInt8 ? int8 : none;
+const KernelTable& MatrixTwinTable(MatmulPrecision precision) {
+  static const KernelTable medium =
+      MakeTable<MatrixLinear<PortableTiles, 1>>(Isa::kAmx, kMatrixRows, MatmulPrecision::kMedium);
+  static const KernelTable high =
+      MakeTable<MatrixLinear<PortableTiles, 2>>(Isa::kAmx, kMatrixRows, MatmulPrecision::kHigh);
+  return precision == MatmulPrecision::kMedium ? medium : high;
+}
+
+const KernelTable& Int8MatrixTwinTable() {
+  static const KernelTable table = MakeTable<MatrixQuantized<PortableTiles, BF16>>(
+      Isa::kAmx, kMatrixRows, MatmulPrecision::kAuto, Quantization::kInt8);
+  return table;
 }
 
 }  // namespace lamella::kernels::testing

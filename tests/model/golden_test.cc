@@ -11,6 +11,7 @@ namespace lamella::testing {
 namespace {
 
 using kernels::KvType;
+using kernels::MatmulPrecision;
 using kernels::Quantization;
 using kernels::WeightType;
 
@@ -42,13 +43,15 @@ class GoldenTest : public ::testing::TestWithParam<std::string> {
 
   std::vector<StepResult> Compare(const std::string& path, const std::string& weights,
                                   WeightType dtype, Quantization base_quant = Quantization::kNone,
-                                  KvType kv_type = KvType::kServing) {
+                                  KvType kv_type = KvType::kServing,
+                                  MatmulPrecision precision = MatmulPrecision::kAuto) {
     auto cases = ReadGolden(GoldenPath(GetParam(), weights));
     EXPECT_TRUE(cases.ok()) << cases.status();
     cases_ = std::move(cases).value();
     CpuExecutorOptions options = RealBaseOptions(dtype);
     options.base_quant = base_quant;
     options.kv_type = kv_type;
+    options.precision = precision;
     auto base = OpenRealBase(path, kSamples, options);
     EXPECT_TRUE(base.ok()) << base.status();
     if (!base.ok()) return {};
@@ -82,6 +85,23 @@ TEST_P(GoldenTest, BFloat16IsAtMostHalfAsWrongAsTheReferenceInBFloat16) {
   const TokenFigures tokens = CompareTokens(results, 0.25F);
   EXPECT_GT(tokens.compared, 450);
   EXPECT_EQ(tokens.different, 0) << tokens.first_difference;
+  EXPECT_LE(MedianError(results), 0.5F * MedianRecordedBf16Error(results));
+}
+
+// What rounding activations to one bfloat16 does to answers where the usual kernels take two: 1 choice
+// of Gemma's 536 with a gap of a quarter falls the other way.
+TEST_P(GoldenTest, MediumPrecisionIsAtMostHalfAsWrongAndKeepsEveryClearChoice) {
+  const kernels::KernelTable* table =
+      kernels::GetKernelTable(kernels::BestIsa(), WeightType::kBF16, Quantization::kNone,
+                              KvType::kServing, MatmulPrecision::kMedium);
+  if (table->precision != MatmulPrecision::kMedium) GTEST_SKIP() << "needs AVX512_BF16 or AMX";
+  const std::vector<StepResult> results =
+      Compare(MakeFolder(), "hf-bf16", WeightType::kBF16, Quantization::kNone, KvType::kServing,
+              MatmulPrecision::kMedium);
+  const TokenFigures clear = CompareTokens(results, 0.5F);
+  EXPECT_GT(clear.compared, 400);
+  EXPECT_EQ(clear.different, 0) << clear.first_difference;
+  EXPECT_LE(CompareTokens(results, 0.25F).different, 1);
   EXPECT_LE(MedianError(results), 0.5F * MedianRecordedBf16Error(results));
 }
 

