@@ -67,7 +67,9 @@ void ChooseAdmin(const Registry& registry, AdminCommand command);
 // Reads `common->token_file` into `common->key`; false, with a message on stderr, if it cannot.
 bool ReadKey(CommonOptions* common);
 
-// Prints "lamella: message (REASON, field)" to stderr and gives the exit code.
+// "message (REASON, field, retry after 1.5s)", without what the status has not.
+std::string Failure(const absl::Status& status);
+// Prints "lamella: " and Failure() to stderr and gives the exit code.
 int Fail(const absl::Status& status);
 
 }  // namespace lamella::cli

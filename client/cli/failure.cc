@@ -1,5 +1,6 @@
 #include <iostream>
 
+#include "absl/strings/str_cat.h"
 #include "client/cli/commands.h"
 #include "common/base/error.h"
 
@@ -10,12 +11,19 @@ int ExitCodeOf(const absl::Status& status) {
   return status.code() == absl::StatusCode::kUnavailable ? kUnavailable : kFailed;
 }
 
-int Fail(const absl::Status& status) {
-  std::cerr << "lamella: " << std::string(status.message());
+std::string Failure(const absl::Status& status) {
   const std::string reason = ErrorReason(status), field = ErrorField(status);
-  std::cerr << " (" << (reason.empty() ? absl::StatusCodeToString(status.code()) : reason);
-  if (!field.empty()) std::cerr << ", " << field;
-  std::cerr << ")\n";
+  std::string text = absl::StrCat(
+      status.message(), " (", reason.empty() ? absl::StatusCodeToString(status.code()) : reason);
+  if (!field.empty()) absl::StrAppend(&text, ", ", field);
+  if (const auto wait = ErrorRetryAfter(status); wait.has_value()) {
+    absl::StrAppend(&text, ", retry after ", absl::FormatDuration(*wait));
+  }
+  return absl::StrCat(text, ")");
+}
+
+int Fail(const absl::Status& status) {
+  std::cerr << "lamella: " << Failure(status) << "\n";
   return ExitCodeOf(status);
 }
 

@@ -87,11 +87,14 @@ nlohmann::json ToJson(const Answer& a) {
 }
 
 nlohmann::json ToJson(const absl::Status& status) {
-  return {{"error",
-           {{"code", absl::StatusCodeToString(status.code())},
-            {"reason", ErrorReason(status)},
-            {"field", ErrorField(status)},
-            {"message", std::string(status.message())}}}};
+  nlohmann::json error = {{"code", absl::StatusCodeToString(status.code())},
+                          {"reason", ErrorReason(status)},
+                          {"field", ErrorField(status)},
+                          {"message", std::string(status.message())}};
+  if (const auto wait = ErrorRetryAfter(status); wait.has_value()) {
+    error["retry_after_ms"] = absl::ToInt64Milliseconds(*wait);
+  }
+  return {{"error", error}};
 }
 
 // The text, or the texts of several choices one below the other.
@@ -126,14 +129,16 @@ int GenerateOne(client::Client* client, const CommonOptions& common,
   // Several choices would mix on the terminal: they are shown one below the other at the end.
   const bool stream = !common.json() && request.n.value_or(1) == 1;
   client::Client::OnText show;
+  bool shown = false;
   if (stream) {
-    show = [](std::string_view text, int32_t /*choice*/) {
+    show = [&shown](std::string_view text, int32_t /*choice*/) {
+      shown = true;
       std::fwrite(text.data(), 1, text.size(), stdout);
       std::fflush(stdout);
     };
   }
   auto answer = client->Generate(request, show);
-  if (stream) std::fputc('\n', stdout);
+  if (stream && (answer.ok() || shown)) std::fputc('\n', stdout);
   if (!answer.ok()) return Fail(answer.status());
   if (common.json()) {
     absl::PrintF("%s\n", Dump(ToJson(*answer)));
@@ -151,7 +156,7 @@ void PrintBatchAnswer(const CommonOptions& common, size_t index, const GenerateO
     absl::PrintF("%s\n", Dump(line));
   } else {
     absl::PrintF("[%d] %s: %s\n", index, request.adapter.empty() ? "(base)" : request.adapter,
-                 answer.ok() ? Shown(*answer) : absl::StrCat("error: ", answer.status().message()));
+                 answer.ok() ? Shown(*answer) : absl::StrCat("error: ", Failure(answer.status())));
   }
   std::fflush(stdout);
 }
