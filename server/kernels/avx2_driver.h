@@ -7,8 +7,12 @@
 //   W::kPrefetches       addresses of the next column tile asked for in every turn of its loop
 //   W::TileBytes(k)      of one packed column tile
 //   W::Turns(k)          turns of the loop over k
-//   W::Run<R, C, kAhead>(args, row_begin, tile, prefetch, terms)
+//   W::Run<R, C, kAhead>(args, row_begin, tile, prefetch)
 //                        R rows of column tiles [tile, tile + C), with all that comes after the sum
+//   W::kMostInTurns      from 4 up to so many rows are multiplied by RunTurns; 0 for none, or
+//   W::kBeside           most column tiles of
+//   W::RunTurns(args, tile, tiles)
+//                        all rows of column tiles [tile, tile + tiles), with all that comes after the sum
 #pragma once
 
 #include "server/kernels/avx2_kernels.h"
@@ -22,19 +26,18 @@ namespace {
 // Bytes of its own tile that a pass asks for ahead of itself, if it reads them first.
 constexpr int kAheadBytes = 1024;
 
-// Bias and the store of R rows of one column tile, whose sums over k are `sums`.
-template <int R>
-LAMELLA_KERNEL_INLINE void FinishSums(const LinearArgs& args, int64_t row_begin, int64_t tile,
-                                      SumRow* sums) {
+// Bias and the store of `rows` rows of one column tile, whose sums over k are `sums`.
+LAMELLA_KERNEL_INLINE void FinishSums(const LinearArgs& args, int64_t row_begin, int64_t rows,
+                                      int64_t tile, SumRow* sums) {
   const int64_t column = tile * kColumnTile;
   const int64_t columns = args.n - column < kColumnTile ? args.n - column : kColumnTile;
   if (args.bias != nullptr) {
-    for (int r = 0; r < R; ++r) {
+    for (int64_t r = 0; r < rows; ++r) {
       for (int64_t i = 0; i < columns; ++i) sums[r][i] += args.bias[column + i];
     }
   }
   float* y = args.y + row_begin * args.ldy + column;
-  for (int r = 0; r < R; ++r) {
+  for (int64_t r = 0; r < rows; ++r) {
     if (columns == kColumnTile) {
       View16::Store(y + r * args.ldy, View16::Load(sums[r]));
       continue;
@@ -95,7 +98,20 @@ void ManyRows(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
 }
 
 template <typename W>
+void RowsInTurns(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+  for (int64_t tile = tile_begin; tile < tile_end; tile += W::kBeside) {
+    W::RunTurns(args, tile, tile + W::kBeside < tile_end ? W::kBeside : tile_end - tile);
+  }
+}
+
+template <typename W>
 void RunProducts(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
+  constexpr int kMostInFewRows = 3;
+  if constexpr (W::kMostInTurns > 0) {
+    if (args.rows > kMostInFewRows && args.rows <= W::kMostInTurns) {
+      return RowsInTurns<W>(args, tile_begin, tile_end);
+    }
+  }
   switch (args.rows) {
     case 0:
       return;
@@ -104,7 +120,7 @@ void RunProducts(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
     case 2:
       return FewRows<W, 2, 2>(args, tile_begin, tile_end);
     case 3:
-      return FewRows<W, 3, 1>(args, tile_begin, tile_end);
+      return FewRows<W, 3, 2>(args, tile_begin, tile_end);
     case 4:
       return FewRows<W, 4, 1>(args, tile_begin, tile_end);
     case 5:

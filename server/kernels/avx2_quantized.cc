@@ -62,6 +62,7 @@ template <typename Q, typename T>
 struct QuantizedWeights {
   using Lora = T;
   static constexpr int kPrefetches = 2;
+  static constexpr int kMostInTurns = 0;
 
   LAMELLA_KERNEL_INLINE int64_t TileBytes(int64_t k) { return kernels::TileBytes<Q>(k); }
   LAMELLA_KERNEL_INLINE int64_t Turns(int64_t k) {
@@ -137,7 +138,7 @@ struct QuantizedWeights {
         const Vec16 sum = View16::Load(sums[c][r]);
         View16::Store(sums[c][r], {_mm256_mul_ps(sum.lo, scale), _mm256_mul_ps(sum.hi, scale)});
       }
-      FinishSums<R>(args, row_begin, tile + c, sums[c]);
+      FinishSums(args, row_begin, R, tile + c, sums[c]);
     }
   }
 };

@@ -195,9 +195,10 @@ struct MatrixLinear : PairLayout<kMatrixDepth> {
 
   // Passes over W that are too few for blocks: memory is what they wait for.
   static constexpr int64_t kFewPasses = 2;
-  // 1 MiB of W, half of a second-level cache. Wider blocks read x less often, deeper ones the sums.
-  static constexpr int64_t kBlockTiles = 32;
-  static constexpr int64_t kBlockSteps = 32;
+  // 1 MiB of W, half of a second-level cache. Wider blocks read x less often, which is as wide as its
+  // parts are many; deeper ones the sums.
+  static constexpr int64_t kBlockTiles = 16 * kParts;
+  static constexpr int64_t kBlockSteps = 64 / kParts;
 
   // Column tiles and steps of k.
   struct WeightBlock {
