@@ -106,7 +106,8 @@ class Lamella:
         """Yields the generate() of waves.py."""
         port = free_port()
         command = [self.server, f"--model={MODELS}/base", f"--listen=127.0.0.1:{port}", "--metrics-listen=",
-                   f"--threads={threads}", "--dtype=bf16", f"--matmul-precision={self.precision}", f"--max-sequences={MOST_SEQUENCES}", "--kv-cache-bytes=1GiB"]
+                   f"--threads={threads}", "--dtype=bf16", f"--matmul-precision={self.precision}",
+                   f"--max-sequences={MOST_SEQUENCES}", "--kv-cache-bytes=1GiB", "--noprefix-reuse"]
         if adapters:
             command += [f"--adapters-dir={MODELS}/adapters", "--adapter-cache-bytes=2GiB"]
         # Here, because only this server needs gRPC.
