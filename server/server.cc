@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <filesystem>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -277,6 +276,7 @@ void Server::Rooms::LogReady(const ServerConfig& config, const ModelFacts& facts
                     {"model", facts.name},
                     {"isa", facts.isa},
                     {"dtype", facts.dtype},
+                    {"precision", kernels::MatmulPrecisionName(executor->kernel_table().precision)},
                     {"threads", config.model.threads},
                     {"adapters", counts.usable},
                     {"refused", counts.refused},

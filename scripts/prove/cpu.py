@@ -1,6 +1,6 @@
 """The figures of the CPU executor: segmented LoRA beside the base and beside the machine's limits. Run through
 scripts/prove.sh cpu. Everything is a ratio to what the same run measured on the same machine. LAMELLA_PROVE_ISA names
-another instruction set than the processor's fastest, LAMELLA_PROVE_PRECISION another --matmul-precision than auto."""
+another instruction set than the processor's fastest, LAMELLA_PROVE_PRECISION another --matmul-precision than auto: of what lamella-bench measures, not of servers."""
 import json
 import os
 import statistics
@@ -50,6 +50,9 @@ def bench(command, *flags):
 def judge(figure, goal, measured, holds, run):
     """`holds` None: the measurement does not tell. What was measured while others computed tells nothing either, for
     or against: limits and steps are slow at different moments."""
+    precision = os.environ.get("LAMELLA_PROVE_PRECISION")
+    if precision and run.get("precision") == precision:
+        figure = f"{figure}, {precision} precision"
     if run["others"] > MOST_OTHERS:
         measured, holds = f"{measured}; others used {100 * run['others']:.0f}% of the processor", None
     return Row(figure, goal, measured, report.INCONCLUSIVE) if holds is None else Row.judge(figure, goal, measured, holds)

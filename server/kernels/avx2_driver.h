@@ -9,6 +9,7 @@
 //   W::Turns(k)          turns of the loop over k
 //   W::Run<R, C, kAhead>(args, row_begin, tile, prefetch)
 //                        R rows of column tiles [tile, tile + C), with all that comes after the sum
+//   W::kBesideOfThree    column tiles beside each other of 3 rows
 //   W::kMostInTurns      from 4 up to so many rows are multiplied by RunTurns; 0 for none, or
 //   W::kBeside           most column tiles of
 //   W::RunTurns(args, tile, tiles)
@@ -120,7 +121,7 @@ void RunProducts(const LinearArgs& args, int64_t tile_begin, int64_t tile_end) {
     case 2:
       return FewRows<W, 2, 2>(args, tile_begin, tile_end);
     case 3:
-      return FewRows<W, 3, 2>(args, tile_begin, tile_end);
+      return FewRows<W, 3, W::kBesideOfThree>(args, tile_begin, tile_end);
     case 4:
       return FewRows<W, 4, 1>(args, tile_begin, tile_end);
     case 5:

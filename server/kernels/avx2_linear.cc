@@ -13,6 +13,7 @@ template <typename T>
 struct FloatWeights {
   using Lora = T;
   static constexpr int kPrefetches = static_cast<int>(sizeof(T));
+  static constexpr int kBesideOfThree = 2;
   static constexpr int kMostInTurns = 8;  // at 12 rows turns gain nothing, from 16 on they cost
   static constexpr int kBeside = 2;
 

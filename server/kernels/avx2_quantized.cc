@@ -1,6 +1,8 @@
 // Linear layers on a quantized base on AVX2. Activations are rounded to 16 bits with one scale per
 // row; a group's products are summed exactly in 32-bit integers, and the groups' sums in float, k
 // ascending.
+#include <type_traits>
+
 #include "server/kernels/avx2_driver.h"
 #include "server/kernels/quantized_rows.h"
 
@@ -62,6 +64,7 @@ template <typename Q, typename T>
 struct QuantizedWeights {
   using Lora = T;
   static constexpr int kPrefetches = 2;
+  static constexpr int kBesideOfThree = std::is_same_v<Q, Int8Groups> ? 2 : 1;
   static constexpr int kMostInTurns = 0;
 
   LAMELLA_KERNEL_INLINE int64_t TileBytes(int64_t k) { return kernels::TileBytes<Q>(k); }

@@ -18,6 +18,7 @@ inline constexpr int32_t kRowTile = 8;
 // recorded tokens, base model) the median logit error over that of transformers in bfloat16 is 0.44
 // for SmolLM2-135M and 0.30 for gemma-3-270m with kMedium, 0.17 and 0.14 with kHigh, which halves the
 // peak. Our limit is 0.5, so kMedium is what is served unless kHigh is asked for.
+//
 // Call it only where the processor has the instructions.
 void SetLinear(MatmulPrecision precision, KernelTable* table);
 

@@ -1,8 +1,8 @@
 // The table of kernels: every operation of a decoder as a function over raw pointers, strides and
 // counts. One table per (ISA, serving dtype, base's quantization, type of keys and values, precision
-// of products); device-neutral code in `model` and `lora` calls through it and has no `if (isa)`. Functions are pure, thread-safe, allocate nothing, and know
-// neither threads nor Status: callers split the work by the ranges that most of them take, and give
-// each thread its own range.
+// of products); device-neutral code in `model` and `lora` calls through it and has no `if (isa)`.
+// Functions are pure, thread-safe, allocate nothing, and know neither threads nor Status: callers
+// split the work by the ranges that most of them take, and give each thread its own range.
 //
 // Law 2 (neighbours don't matter): every output element is accumulated in one fixed order that
 // depends on nothing but its own inputs: not on how many rows or segments the call has, not on the
@@ -35,8 +35,8 @@ enum class Quantization : int32_t { kNone = 0, kInt8, kInt4 };
 enum class KvType : int32_t { kServing = 0, kInt8 };
 
 // How activations enter products of bfloat16, which AVX512_BF16 and AMX have, on a bfloat16 base
-// that is not quantized: as the sum of two bfloat16 (an error of 2^-17 of each), or rounded to one
-// (2^-9), which is half the work and what libraries that compute in bfloat16 do. Tables whose
+// that is not quantized: as the sum of two bfloat16 (off by 2^-16 of itself at most), or rounded to one
+// (2^-8), which is half the work and what libraries that compute in bfloat16 do. Tables whose
 // products are of floats or integers are the same in all three.
 enum class MatmulPrecision : int32_t {
   kAuto = 0,  // kMedium on AVX512_BF16, kHigh on AMX

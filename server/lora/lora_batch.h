@@ -45,7 +45,7 @@ enum class LoraInput : int32_t {
 class LoraBatch {
  public:
   static constexpr int32_t kRanksPerTask = 4;
-  static constexpr int32_t kRowsPerTask = 32;
+  static constexpr int32_t kRowsPerTask = 8;  // whose inputs stay in a cache for all ranks
 
   // `base` gives the linears' input widths; both are borrowed and outlive the batch.
   LoraBatch(const BaseSpec& base, const kernels::KernelTable& kernels)

@@ -10,7 +10,7 @@ namespace lamella::bench {
 
 int32_t ThreadsFromFlags();
 
-// What else of the options has a flag. INVALID_ARGUMENT names the flag and what it may be.
+// Those of the options that have a flag, threads included. INVALID_ARGUMENT names the flag and what it may be.
 absl::StatusOr<CpuExecutorOptions> ExecutorOptionsFromFlags();
 
 }  // namespace lamella::bench

@@ -35,9 +35,9 @@ std::vector<TableId> AvailableTables();
 std::vector<TableId> TablesByQuantized(bool quantized);
 std::string TableName(const ::testing::TestParamInfo<TableId>& info);
 
-// How far one activation may be from what a table's linear layers multiply with: half a unit in the
-// last place of one bfloat16 (8 bits of mantissa), or of the sum of two, relative to it; or half of a
-// 15-bit step, relative to the largest of its row.
+// How far one activation of at most 1 may be from what a table's linear layers multiply with: half a
+// unit in the last place of one bfloat16 (8 bits of mantissa), or of the sum of two; or half of a 15-bit
+// step, relative to the largest of its row.
 float ActivationError(const TableId& id);
 
 // A suite that runs on every table of this machine.

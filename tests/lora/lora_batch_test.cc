@@ -120,8 +120,8 @@ TEST_F(LoraBatchTest, TasksAreBlocksOfRowsAndRanks) {
   const auto x = RandomFloats(33 * kHidden, 1);
   batch_.Begin(segments);
   batch_.Prepare(1, LoraInput::kAttention, x.data(), kHidden);
-  // Two blocks of rows, each with ranks 5, 3 and 17 in blocks of four.
-  EXPECT_EQ(batch_.task_count(), 2 * (2 + 1 + 5));
+  // Five blocks of rows, each with ranks 5, 3 and 17 in blocks of four.
+  EXPECT_EQ(batch_.task_count(), 5 * (2 + 1 + 5));
 }
 
 // However threads cut the tasks, whoever stands beside: the same bits.

@@ -12,6 +12,7 @@ namespace lamella::testing {
 namespace {
 
 using kernels::Isa;
+using kernels::MatmulPrecision;
 using kernels::Quantization;
 using kernels::WeightType;
 
@@ -30,7 +31,7 @@ void ExpectSameBits(const Rows& expected, const Rows& actual) {
   }
 }
 
-using Parameter = std::tuple<std::string, Isa, WeightType, Quantization>;
+using Parameter = std::tuple<std::string, Isa, WeightType, Quantization, MatmulPrecision>;
 
 class DecoderLawTest : public ::testing::TestWithParam<Parameter> {
  protected:
@@ -49,6 +50,7 @@ class DecoderLawTest : public ::testing::TestWithParam<Parameter> {
     CpuExecutorOptions options =
         TinyOptions(std::get<1>(GetParam()), std::get<2>(GetParam()), threads);
     options.base_quant = std::get<3>(GetParam());
+    options.precision = std::get<4>(GetParam());
     return options;
   }
 
@@ -140,21 +142,29 @@ std::vector<Parameter> Parameters() {
   for (const std::string& name : TinyModelNames()) {
     for (const Isa isa : AvailableIsas()) {
       for (const WeightType dtype : {WeightType::kF32, WeightType::kBF16}) {
-        parameters.emplace_back(name, isa, dtype, Quantization::kNone);
+        parameters.emplace_back(name, isa, dtype, Quantization::kNone, MatmulPrecision::kAuto);
       }
     }
   }
   for (const Isa isa : AvailableIsas()) {
-    parameters.emplace_back("qwen2_bias", isa, WeightType::kBF16, Quantization::kInt8);
-    parameters.emplace_back("gemma3", isa, WeightType::kBF16, Quantization::kInt4);
+    const auto add = [&](const char* name, Quantization quantization, MatmulPrecision precision) {
+      parameters.emplace_back(name, isa, WeightType::kBF16, quantization, precision);
+    };
+    add("qwen2_bias", Quantization::kInt8, MatmulPrecision::kAuto);
+    add("gemma3", Quantization::kInt4, MatmulPrecision::kAuto);
+    if (isa == Isa::kAmx) add("gemma3", Quantization::kNone, MatmulPrecision::kMedium);
+    if (isa == Isa::kAvx512Bf16) add("gemma3", Quantization::kNone, MatmulPrecision::kHigh);
   }
   return parameters;
 }
 
 std::string NameOf(const ::testing::TestParamInfo<Parameter>& info) {
-  const auto& [name, isa, dtype, quantization] = info.param;
-  const std::string all =
+  const auto& [name, isa, dtype, quantization, precision] = info.param;
+  std::string all =
       name + "_" + kernels::IsaName(isa) + (dtype == WeightType::kF32 ? "_f32" : "_bf16");
+  if (precision != MatmulPrecision::kAuto) {
+    all += std::string("_") + kernels::MatmulPrecisionName(precision);
+  }
   if (quantization == Quantization::kNone) return all;
   return all + "_" + kernels::QuantizationName(quantization);
 }

