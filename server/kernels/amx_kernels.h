@@ -7,7 +7,7 @@
 namespace lamella::kernels::amx {
 
 // Linear layers of the serving dtype bfloat16 on a base that is not quantized. kMedium has less than
-// half the error of a library in bfloat16, but turned a choice of Gemma 3 270M whose gap is 0.6 or 0.7;
+// half the error of a library in bfloat16, but turned a choice of Gemma 3 270M whose gap is 0.62;
 // and rows of a step wait for memory. So kHigh is what is served unless kMedium is asked for.
 void SetLinear(MatmulPrecision precision, KernelTable* table);
 // On an int8 base, in a layout of its own; adapters of T.
