@@ -6,7 +6,7 @@
 #   scripts/setup.sh --model smollm2  also that demo base (smollm2 or gemma); prints its path last
 #   scripts/setup.sh --model llama-tokenizer  a tokenizer.json for tests only; prints its path last
 #   scripts/setup.sh --tools          also what checks deploy/: proxies, promtool, kubectl, schemas (into .deps/tools)
-#   scripts/setup.sh --peer peft      also a peer to measure beside: peft, vllm or llama.cpp
+#   scripts/setup.sh --peer peft      also a peer to measure beside: peft, vllm, llama.cpp or openvino
 #
 # LAMELLA_CACHE (default ~/.cache/lamella) keeps downloads and unpacked wheels across checkouts.
 set -euo pipefail
@@ -138,7 +138,7 @@ install_llama_tokenizer() {
 model="" peer="" tools=""
 case "${1:-}" in
   "") ;;
-  --peer) peer="${2:?--peer needs peft, vllm or llama.cpp}" ;;
+  --peer) peer="${2:?--peer needs peft, vllm, llama.cpp or openvino}" ;;
   --tools) tools=yes ;;
   --model) model="${2:?--model needs smollm2, gemma or llama-tokenizer}" ;;
   *) die "unknown argument $1; see the head of this file" ;;

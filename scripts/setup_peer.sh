@@ -2,7 +2,7 @@
 # Installs one of the peers that Lamella is measured beside, each in a folder of its own in the cache, and
 # nothing twice. Development tools: the product needs no Python.
 #
-#   scripts/setup_peer.sh peft|vllm|llama.cpp
+#   scripts/setup_peer.sh peft|vllm|llama.cpp|openvino
 #
 # llama.cpp is compiled, which takes 20 minutes on two cores.
 set -euo pipefail
@@ -19,6 +19,9 @@ pip_install() {
   log "installing $*"
   "$target/bin/pip" install -q --disable-pip-version-check "$@"
 }
+
+# With what converts models, which make_openvino.py runs.
+install_openvino() { pip_install "${OPENVINO_PACKAGES[@]}"; }
 
 install_peft() { pip_install "${PEFT_PACKAGES[@]}"; }
 
@@ -61,7 +64,7 @@ install_llama() {
 }
 
 case "$peer" in
-  peft | vllm) install=install_$peer ;;
+  peft | vllm | openvino) install=install_$peer ;;
   llama.cpp) install=install_llama ;;
   *) sed -n '2,8p' "$0"; exit 2 ;;
 esac

