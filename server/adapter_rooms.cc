@@ -22,8 +22,8 @@ constexpr size_t kWorkers = 2;
 constexpr absl::Duration kUpkeepInterval = absl::Seconds(30);
 // A start does not wait for a load longer than this.
 constexpr absl::Duration kPinnedLoadTimeout = absl::Minutes(2);
-// The only load beside running requests takes a tenth of one core.
-constexpr int kRestOfSlice = 9;
+// The only load beside running requests takes a twentieth of one core.
+constexpr int kRestOfSlice = 19;
 constexpr int64_t kMaxLoggedRefusals = 20;
 // A version that was the last to be loaded before so many crashes in a row is left out.
 constexpr int32_t kCrashesInARow = 3;

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <array>
 #include <cstdint>
 #include <utility>
 
@@ -33,33 +34,63 @@ std::byte* MapAligned(size_t bytes) {
   return begin;
 }
 
-// What one Recycled left for the next.
-struct Slot {
-  Mutex mutex;
-  std::byte* data GUARDED_BY(mutex) = nullptr;
-  size_t mapped GUARDED_BY(mutex) = 0;
+struct Mapping {
+  std::byte* data = nullptr;
+  size_t bytes = 0;
 };
-Slot& TheSlot() {
-  static Slot* const slot = new Slot;  // never destroyed: memory may die at exit
-  return *slot;
+
+// What Recycled ones left for the next.
+class Shelf {
+ public:
+  // The smallest of those that hold `bytes` and are at most twice as large; none: null.
+  Mapping Take(size_t bytes) {
+    MutexLock lock(&mutex_);
+    Mapping* best = nullptr;
+    for (Mapping& kept : kept_) {
+      if (kept.bytes < bytes || kept.bytes / 2 > bytes) continue;
+      if (best == nullptr || kept.bytes < best->bytes) best = &kept;
+    }
+    return best == nullptr ? Mapping() : std::exchange(*best, Mapping());
+  }
+
+  // Returns what there is no room for: the smallest.
+  Mapping Put(Mapping mapping) {
+    MutexLock lock(&mutex_);
+    for (Mapping& kept : kept_) {
+      if (kept.bytes < mapping.bytes) std::swap(kept, mapping);
+    }
+    return mapping;
+  }
+
+ private:
+  Mutex mutex_;
+  std::array<Mapping, 3> kept_ GUARDED_BY(mutex_);  // largest first, but for what was taken
+};
+Shelf& TheShelf() {
+  static Shelf* const shelf = new Shelf;  // never destroyed: memory may die at exit
+  return *shelf;
 }
 
 }  // namespace
 
 PageMemory PageMemory::Recycled(size_t bytes) {
   PageMemory memory;
-  {
-    Slot& slot = TheSlot();
-    MutexLock lock(&slot.mutex);
-    if (bytes > 0 && slot.mapped >= bytes) {
-      memory.data_ = std::exchange(slot.data, nullptr);
-      memory.mapped_ = std::exchange(slot.mapped, 0);
-      memory.size_ = bytes;
-    }
+  if (const Mapping kept = bytes > 0 ? TheShelf().Take(bytes) : Mapping(); kept.data != nullptr) {
+    memory.data_ = kept.data;
+    memory.size_ = bytes;
+    memory.mapped_ = kept.bytes;
+  } else {
+    memory = PageMemory(bytes);
   }
-  if (memory.data_ == nullptr) memory = PageMemory(bytes);
   memory.recycles_ = true;
   return memory;
+}
+
+void PageMemory::Trim() {
+  const size_t needed = (size_ + kPage - 1) / kPage * kPage;
+  if (mapped_ <= needed) return;
+  munmap(data_ + needed, mapped_ - needed);
+  mapped_ = needed;
 }
 
 PageMemory::PageMemory(size_t bytes) : size_(bytes), mapped_(bytes) {
@@ -83,17 +114,9 @@ PageMemory& PageMemory::operator=(PageMemory&& other) noexcept {
 }
 
 PageMemory::~PageMemory() {
-  if (data_ == nullptr) return;
-  if (recycles_ && mapped_ <= kMostRecycled) {
-    Slot& slot = TheSlot();
-    MutexLock lock(&slot.mutex);
-    // The larger one stays.
-    if (slot.mapped < mapped_) {
-      std::swap(slot.data, data_);
-      std::swap(slot.mapped, mapped_);
-    }
-  }
-  if (data_ != nullptr) munmap(data_, mapped_);
+  Mapping mapping = {data_, mapped_};
+  if (data_ != nullptr && recycles_ && mapped_ <= kMostRecycled) mapping = TheShelf().Put(mapping);
+  if (mapping.data != nullptr) munmap(mapping.data, mapping.bytes);
 }
 
 }  // namespace lamella

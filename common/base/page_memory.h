@@ -13,13 +13,17 @@ class PageMemory {
   // `bytes` at a multiple of the page size; of the huge page size if there is room for one. The
   // system may refuse: data() is null then.
   explicit PageMemory(size_t bytes);
-  // The same, but with any content: for what is overwritten at once and dies soon. One such mapping
-  // of up to 64 MiB is kept when it dies, for the next one, because the system's zeroing of fresh
-  // pages takes as long as the reading of a file. Thread-safe.
+  // The same, but with any content: for what is overwritten at once. Three such mappings of up to
+  // 64 MiB are kept when they die, for the next ones that need at least half of them, because the
+  // system's zeroing of fresh pages takes as long as the reading of a file, and longer where a virtual
+  // machine gave them back. Thread-safe.
   static PageMemory Recycled(size_t bytes);
   PageMemory(PageMemory&& other) noexcept;
   PageMemory& operator=(PageMemory&& other) noexcept;
   ~PageMemory();
+
+  // Gives back the pages beyond size() that a recycled mapping has.
+  void Trim();
 
   std::byte* data() const { return data_; }
   size_t size() const { return size_; }

@@ -92,9 +92,26 @@ void ShrinkRows(const ShrinkArgs& args, int64_t rank) {
   if (args.row_end - row == 1) ShrinkBlock<T, J, 1>(args, row, rank);
 }
 
-LAMELLA_KERNEL_INLINE int64_t Place(int64_t i, float /*tag*/) { return i; }
-LAMELLA_KERNEL_INLINE int64_t Place(int64_t i, BF16 /*tag*/) {
-  return i < 16 ? 2 * i : 2 * i - (kStep - 1);
+// RoundToBF16 of 16 floats, each in the upper half of its 32 bits.
+LAMELLA_KERNEL_INLINE __m512i RoundUpperHalves(__m512 values) {
+  const __m512i bits = _mm512_castps_si512(values);
+  const __m512i lowest = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded =
+      _mm512_add_epi32(bits, _mm512_add_epi32(lowest, _mm512_set1_epi32(0x7fff)));
+  const __mmask16 is_nan = _mm512_cmp_ps_mask(values, values, _CMP_UNORD_Q);
+  return _mm512_mask_or_epi32(rounded, is_nan, bits, _mm512_set1_epi32(0x400000));
+}
+
+// Stores 32 of k as Load32 reads them.
+LAMELLA_KERNEL_INLINE void Store32(const float* in, float* out) {
+  _mm512_storeu_ps(out, _mm512_loadu_ps(in));
+  _mm512_storeu_ps(out + 16, _mm512_loadu_ps(in + 16));
+}
+LAMELLA_KERNEL_INLINE void Store32(const float* in, BF16* out) {
+  const __m512i mask = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u));
+  const __m512i even = _mm512_srli_epi32(RoundUpperHalves(_mm512_loadu_ps(in)), 16);
+  const __m512i odd = _mm512_and_si512(RoundUpperHalves(_mm512_loadu_ps(in + 16)), mask);
+  _mm512_storeu_si512(out, _mm512_or_si512(even, odd));
 }
 
 }  // namespace
@@ -113,11 +130,10 @@ template <typename T>
 void PackLoraA(const float* a, int64_t rank, int64_t k, void* packed) {
   const int64_t full = k - k % kStep;
   for (int64_t j = 0; j < rank; ++j) {
+    const float* in = a + j * k;
     T* out = static_cast<T*>(packed) + j * k;
-    for (int64_t i = 0; i < full; ++i) {
-      Store(a[j * k + i], out + i - i % kStep + Place(i % kStep, T()));
-    }
-    for (int64_t i = full; i < k; ++i) Store(a[j * k + i], out + i);
+    for (int64_t i = 0; i < full; i += kStep) Store32(in + i, out + i);
+    for (int64_t i = full; i < k; ++i) Store(in[i], out + i);
   }
 }
 

@@ -52,7 +52,9 @@ AdapterWeightsBuilder::AdapterWeightsBuilder(AdapterRef ref, int32_t num_layers,
   weights_->modules_.reserve(shapes.size() + 1);
   weights_->modules_.emplace_back();
   weights_->slots_.assign(static_cast<size_t>(num_layers) * kModuleKinds, 0);
-  weights_->arena_ = PageMemory(ArenaBytes(shapes, kernels));
+  // Often that of an adapter that was just evicted; packing writes all that is ever read.
+  weights_->arena_ = PageMemory::Recycled(ArenaBytes(shapes, kernels));
+  weights_->arena_.Trim();
   if (weights_->arena_.data() == nullptr && !shapes.empty()) throw std::bad_alloc();
   std::byte* next = weights_->arena_.data();
   for (const LoraModuleShape& shape : shapes) {

@@ -16,6 +16,15 @@ int64_t PlaneBlockBytes(const ModelConfig& config, const kernels::KernelTable& t
   return int64_t{config.num_kv_heads} * static_cast<int64_t>(table.kv_block_bytes(config.head_dim));
 }
 
+// Memory of zeros that nobody uses yet. A write gets a page of its own, a huge one where there is one.
+void MakeResident(uint8_t* begin, int64_t bytes, kernels::ForkJoinPool* pool) {
+  constexpr int64_t kPage = 4096;
+  constexpr int64_t kPagesAtOnce = 512;  // a huge page
+  pool->Run((bytes + kPage - 1) / kPage, kPagesAtOnce, [&](int64_t page, int64_t end, int32_t) {
+    for (; page < end; ++page) *static_cast<volatile uint8_t*>(begin + page * kPage) = 0;
+  });
+}
+
 }  // namespace
 
 int64_t KvCache::BlockBytes(const ModelConfig& config, const kernels::KernelTable& table) {
@@ -23,7 +32,8 @@ int64_t KvCache::BlockBytes(const ModelConfig& config, const kernels::KernelTabl
 }
 
 absl::StatusOr<KvCache> KvCache::Create(const ModelConfig& config,
-                                        const kernels::KernelTable& table, int64_t budget_bytes) {
+                                        const kernels::KernelTable& table, int64_t budget_bytes,
+                                        kernels::ForkJoinPool* pool) {
   const int64_t block_bytes = BlockBytes(config, table);
   const int64_t blocks =
       std::min<int64_t>(budget_bytes / block_bytes, std::numeric_limits<int32_t>::max());
@@ -38,6 +48,7 @@ absl::StatusOr<KvCache> KvCache::Create(const ModelConfig& config,
   const int64_t bytes = cache.plane_bytes_ * 2 * config.num_layers;
   ASSIGN_OR_RETURN(cache.arena_, TensorArena::Reserve(bytes));
   cache.base_ = cache.arena_.Take<uint8_t>(bytes);
+  MakeResident(cache.base_, bytes, pool);
   return cache;
 }
 

@@ -26,7 +26,7 @@ absl::Status OutOfMemory(int64_t bytes) {
 absl::StatusOr<TensorArena> TensorArena::Reserve(int64_t bytes) {
   TensorArena arena;
   const auto size = static_cast<size_t>(RoundUp(bytes) + kAlignment);
-  // Not at::zeros: it writes every page, and most of a KV cache is never used.
+  // Not at::zeros: it writes every page, on one thread.
   void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) return OutOfMemory(bytes);

@@ -1,5 +1,6 @@
 #include "tests/bench/load/interference.h"
 
+#include <cmath>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -107,12 +108,21 @@ absl::StatusOr<InterferenceRound> MeasureRound(const InterferenceOptions& option
 
 }  // namespace
 
+std::vector<double> InterferenceReport::PairRatios() const {
+  std::vector<double> ratios;
+  for (size_t i = 0; i + 1 < rounds.size(); i += 2) {
+    ratios.push_back(std::sqrt(rounds[i].loading_p99_ms / rounds[i].quiet_p99_ms *
+                               rounds[i + 1].loading_p99_ms / rounds[i + 1].quiet_p99_ms));
+  }
+  return ratios;
+}
+
 absl::StatusOr<InterferenceReport> MeasureInterference(const InterferenceOptions& options) {
   ASSIGN_OR_RETURN(Loader loader, Loader::Create(options));
   ASSIGN_OR_RETURN(const auto client, LoadClient::Connect(options.client));
   InterferenceReport report;
   report.adapter_bytes = loader.adapter_bytes();
-  for (int32_t i = 0; i < options.rounds; ++i) {
+  for (int32_t i = 0; i < 2 * options.pairs; ++i) {
     ASSIGN_OR_RETURN(InterferenceRound round,
                      MeasureRound(options, i % 2 == 0, client.get(), &loader));
     report.rounds.push_back(std::move(round));

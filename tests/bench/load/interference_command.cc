@@ -1,4 +1,4 @@
-// lamella-load interference --adapters=32 [--streams=8] [--loads_per_second=1] [--rounds=5]
+// lamella-load interference --adapters=32 [--streams=8] [--loads_per_second=1] [--pairs=3]
 //                           [--phase=10s]
 //
 // The waits between two tokens of the streams of resident adapters, with and without loads of other
@@ -29,7 +29,8 @@ ABSL_DECLARE_FLAG(bool, json);
 ABSL_FLAG(int32_t, streams, 8, "steady streams, one for each of the first adapters");
 ABSL_FLAG(int32_t, stream_tokens, 4096, "of each stream: more than a round has steps");
 ABSL_FLAG(double, loads_per_second, 1, "in every other phase");
-ABSL_FLAG(int32_t, rounds, 5, "pairs of a quiet and a loading phase; medians are printed");
+ABSL_FLAG(int32_t, pairs, 3,
+          "of rounds, each of a quiet and a loading phase in either order; medians are printed");
 ABSL_FLAG(absl::Duration, phase, absl::Seconds(10), "length of a phase");
 
 namespace lamella::bench {
@@ -37,26 +38,25 @@ namespace {
 
 struct Medians {
   explicit Medians(const InterferenceReport& report) {
-    std::vector<double> quiets, loadings, quiets50, loadings50, ratios, loads;
+    std::vector<double> quiets, loadings, quiets50, loadings50, loads;
     for (const InterferenceRound& round : report.rounds) {
       quiets.push_back(round.quiet_p99_ms);
       loadings.push_back(round.loading_p99_ms);
       quiets50.push_back(round.quiet_p50_ms);
       loadings50.push_back(round.loading_p50_ms);
-      ratios.push_back(round.loading_p99_ms / round.quiet_p99_ms);
       loads.insert(loads.end(), round.load_ms.begin(), round.load_ms.end());
     }
     quiet_p50 = Median(quiets50);
     quiet_p99 = Median(quiets);
     loading_p50 = Median(loadings50);
     loading_p99 = Median(loadings);
-    ratio = Median(ratios);
+    ratio = Median(report.PairRatios());
     load = Median(loads);
     load_count = loads.size();
   }
 
   double quiet_p50, quiet_p99, loading_p50, loading_p99;
-  double ratio;  // of p99, of each round
+  double ratio;  // of p99, of the pairs
   double load;
   size_t load_count;
 };
@@ -70,7 +70,7 @@ void PrintTable(const InterferenceReport& report, const Medians& medians) {
                 round.quiet_p99_ms, round.loading_p50_ms, round.loading_p99_ms,
                 round.loading_p99_ms / round.quiet_p99_ms);
   }
-  std::printf("| median | %.1f | %.1f | %.1f | %.1f | %.2f |\n\n", medians.quiet_p50,
+  std::printf("| median; ratio: of pairs | %.1f | %.1f | %.1f | %.1f | %.2f |\n\n", medians.quiet_p50,
               medians.quiet_p99, medians.loading_p50, medians.loading_p99, medians.ratio);
   std::printf("%zu loads of %.1f MB, each in %.1f ms (median)\n", medians.load_count,
               1e-6 * static_cast<double>(report.adapter_bytes), medians.load);
@@ -80,7 +80,7 @@ void PrintJson(const client::ModelInfo& info, const InterferenceReport& report,
                const Medians& medians) {
   nlohmann::json json = Provenance(info);
   json["streams"] = absl::GetFlag(FLAGS_streams);
-  json["rounds"] = report.rounds.size();
+  json["pair_ratios"] = report.PairRatios();
   json["adapter_bytes"] = report.adapter_bytes;
   json["quiet_p50_ms"] = medians.quiet_p50;
   json["quiet_p99_ms"] = medians.quiet_p99;
@@ -108,12 +108,12 @@ absl::Status InterferenceCommand() {
   options.streams = absl::GetFlag(FLAGS_streams);
   options.adapters = absl::GetFlag(FLAGS_adapters);
   options.loads_per_second = absl::GetFlag(FLAGS_loads_per_second);
-  options.rounds = absl::GetFlag(FLAGS_rounds);
+  options.pairs = absl::GetFlag(FLAGS_pairs);
   options.phase = absl::GetFlag(FLAGS_phase);
   options.answer_tokens = absl::GetFlag(FLAGS_stream_tokens);
-  if (options.streams < 1 || options.rounds < 1 || options.loads_per_second <= 0) {
+  if (options.streams < 1 || options.pairs < 1 || options.loads_per_second <= 0) {
     return absl::InvalidArgumentError(
-        "--streams, --rounds and --loads_per_second must be positive");
+        "--streams, --pairs and --loads_per_second must be positive");
   }
   ASSIGN_OR_RETURN(const InterferenceReport report, MeasureInterference(options));
   const Medians medians(report);

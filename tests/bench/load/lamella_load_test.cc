@@ -140,9 +140,9 @@ TEST_F(LamellaLoadTest, InterferenceLoadsOnlyWhatIsNotInMemory) {
   const std::vector<std::string> arguments = {"interference",
                                               "--adapters=5",
                                               "--streams=2",
-                                              "--rounds=1",
+                                              "--pairs=1",
                                               "--phase=300ms",
-                                              "--loads_per_second=6",
+                                              "--loads_per_second=4",
                                               "--stream_tokens=100000",
                                               "--json"};
   const json report = json::parse(Load(arguments, 0), nullptr, /*allow_exceptions=*/false);

@@ -59,11 +59,50 @@ TEST(PageMemoryTest, ARecycledMappingServesTheNextOne) {
     PageMemory memory = PageMemory::Recycled(bytes);
     EXPECT_EQ(memory.size(), bytes);
     const PageMemory moved = std::move(memory);
+    const PageMemory other = PageMemory::Recycled(bytes);
+    const bool again = moved.data() == first || other.data() == first;
+    EXPECT_EQ(again, bytes > kBytes / 2) << bytes << ": not one that is far too large";
     std::memset(moved.data(), 1, bytes);
   }
   EXPECT_EQ(PageMemory(kBytes).data()[0], std::byte{0}) << "others are zero as ever";
   EXPECT_NE(PageMemory::Recycled(size_t{80} << 20).data(), nullptr);
   EXPECT_EQ(PageMemory::Recycled(0).data(), nullptr);
+}
+
+TEST(PageMemoryTest, ThreeOfTheLargestAreKept) {
+  constexpr size_t kMiB = size_t{1} << 20;
+  // More than half of the one before, so that each could serve the next.
+  const size_t sizes[] = {40 * kMiB, 30 * kMiB, 22 * kMiB, 21 * kMiB};
+  {
+    std::vector<PageMemory> memories;
+    for (const size_t bytes : sizes) {
+      memories.push_back(PageMemory::Recycled(bytes));
+      memories.back().data()[0] = std::byte{9};
+    }
+  }
+  std::vector<PageMemory> again;
+  std::vector<bool> kept;
+  for (const size_t bytes : sizes) {
+    again.push_back(PageMemory::Recycled(bytes));
+    kept.push_back(again.back().data()[0] == std::byte{9});
+  }
+  EXPECT_EQ(kept, (std::vector<bool>{true, true, true, false}));
+}
+
+TEST(PageMemoryTest, TrimLeavesWhatWasAskedFor) {
+  constexpr size_t kBytes = size_t{60} << 20;
+  { const PageMemory memory = PageMemory::Recycled(kBytes); }
+  constexpr size_t kLess = kBytes - (size_t{9} << 20) - 5;
+  {
+    PageMemory memory = PageMemory::Recycled(kLess);
+    memory.Trim();
+    EXPECT_EQ(memory.size(), kLess);
+    std::memset(memory.data(), 5, kLess);
+  }
+  PageMemory larger = PageMemory::Recycled(kBytes);
+  EXPECT_EQ(larger.data()[0], std::byte{0}) << "the trimmed one is too small now";
+  PageMemory same = PageMemory::Recycled(kLess);
+  EXPECT_EQ(same.data()[kLess - 1], std::byte{5});
 }
 
 TEST(PageMemoryTest, WhatTheSystemRefusesIsNull) {
