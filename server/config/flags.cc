@@ -124,8 +124,8 @@ ABSL_FLAG(
 ABSL_FLAG(int32_t, threads, ServerConfig().model.threads,
           "Compute threads; 0: one for each processor that the process may use.");
 ABSL_FLAG(lamella::BytesFlag, kv_cache_bytes, {ServerConfig().model.kv_cache_bytes},
-          "Memory for the keys and values of all sequences; 0: 512 MiB, or a quarter of what the "
-          "process may use, if that is less.");
+          "Memory for the keys and values of all sequences, resident from the start; 0: 512 MiB, or a "
+          "quarter of what the process may use, if that is less.");
 ABSL_FLAG(std::string, adapters_dir, "",
           "Folder with one PEFT adapter in each sub-folder, read once at the start.");
 ABSL_FLAG(std::string, adapters_store, "",
@@ -137,7 +137,7 @@ ABSL_FLAG(
     "the process may use, if that is less.");
 ABSL_FLAG(absl::Duration, adapter_load_slice, ServerConfig().adapters.load_slice,
           "While requests run, a load of an adapter works for so long at a time and then rests for "
-          "9 times as long, less if more loads are wanted; 0s: without rests.");
+          "19 times as long, less if more loads are wanted; 0s: without rests.");
 ABSL_FLAG(int32_t, max_rows_per_step, ServerConfig().batch.max_rows_per_step,
           "Tokens that one step computes at most.");
 ABSL_FLAG(int32_t, max_sequences, ServerConfig().batch.max_sequences,
