@@ -123,9 +123,10 @@ ABSL_FLAG(
     "Kernels: auto (the fastest of this processor), reference, avx2, avx512, avx512_bf16 or amx.");
 ABSL_FLAG(int32_t, threads, ServerConfig().model.threads,
           "Compute threads; 0: one for each processor that the process may use.");
-ABSL_FLAG(lamella::BytesFlag, kv_cache_bytes, {ServerConfig().model.kv_cache_bytes},
-          "Memory for the keys and values of all sequences, resident from the start; 0: 512 MiB, or a "
-          "quarter of what the process may use, if that is less.");
+ABSL_FLAG(
+    lamella::BytesFlag, kv_cache_bytes, {ServerConfig().model.kv_cache_bytes},
+    "Memory for the keys and values of all sequences, resident from the start; 0: 512 MiB, or a "
+    "quarter of what the process may use, if that is less.");
 ABSL_FLAG(std::string, adapters_dir, "",
           "Folder with one PEFT adapter in each sub-folder, read once at the start.");
 ABSL_FLAG(std::string, adapters_store, "",

@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "common/base/error.h"
 #include "common/base/reasons.h"
+#include "common/base/thread_priority.h"
 #include "common/formats/json.h"
 #include "server/lora/adapter_manager.h"
 
@@ -23,6 +24,7 @@ absl::Status NeverFits(const AdapterRef& ref, const absl::Status& refusal) {
 }  // namespace
 
 void AdapterManager::Run() {
+  LowerThreadPriority();
   while (WaitForWork()) Step();
 }
 

@@ -95,8 +95,8 @@ absl::StatusOr<std::unique_ptr<CpuExecutor>> CpuExecutor::Create(
   auto state =
       std::make_unique<State>(MakeBaseSpec(config, source.fingerprint()), *table, options.threads);
   ASSIGN_OR_RETURN(state->weights, LoadModelWeights(source, *table, *head_table, &state->pool));
-  ASSIGN_OR_RETURN(state->cache, KvCache::Create(config, *table, options.kv_cache_bytes,
-                                                  &state->pool));
+  ASSIGN_OR_RETURN(state->cache,
+                   KvCache::Create(config, *table, options.kv_cache_bytes, &state->pool));
 
   ExecutorLimits& limits = state->limits;
   limits.block_tokens = kBlockTokens;

@@ -19,7 +19,7 @@ struct InterferenceOptions {
   int32_t streams = 8;   // of the first so many adapters, one each
   int32_t adapters = 0;  // all; those without a stream are loaded, one after the other
   double loads_per_second = 1;
-  int32_t pairs = 3;     // of rounds
+  int32_t pairs = 3;  // of rounds
   absl::Duration phase = absl::Seconds(10);
   absl::Duration settle = absl::Seconds(2);  // before the first phase of a round
   int32_t answer_tokens = 0;                 // more than a round has steps
@@ -34,7 +34,7 @@ struct InterferenceRound {
 };
 
 struct InterferenceReport {
-  uint64_t adapter_bytes = 0;  // of the weights file of one that is loaded
+  uint64_t adapter_bytes = 0;             // of the weights file of one that is loaded
   std::vector<InterferenceRound> rounds;  // of pair i: 2 i and 2 i + 1
 
   // p99 while loading over p99 in quiet, of each pair: the geometric mean of its rounds, in which the

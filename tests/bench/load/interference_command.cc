@@ -70,8 +70,9 @@ void PrintTable(const InterferenceReport& report, const Medians& medians) {
                 round.quiet_p99_ms, round.loading_p50_ms, round.loading_p99_ms,
                 round.loading_p99_ms / round.quiet_p99_ms);
   }
-  std::printf("| median; ratio: of pairs | %.1f | %.1f | %.1f | %.1f | %.2f |\n\n", medians.quiet_p50,
-              medians.quiet_p99, medians.loading_p50, medians.loading_p99, medians.ratio);
+  std::printf("| median; ratio: of pairs | %.1f | %.1f | %.1f | %.1f | %.2f |\n\n",
+              medians.quiet_p50, medians.quiet_p99, medians.loading_p50, medians.loading_p99,
+              medians.ratio);
   std::printf("%zu loads of %.1f MB, each in %.1f ms (median)\n", medians.load_count,
               1e-6 * static_cast<double>(report.adapter_bytes), medians.load);
 }
@@ -112,8 +113,7 @@ absl::Status InterferenceCommand() {
   options.phase = absl::GetFlag(FLAGS_phase);
   options.answer_tokens = absl::GetFlag(FLAGS_stream_tokens);
   if (options.streams < 1 || options.pairs < 1 || options.loads_per_second <= 0) {
-    return absl::InvalidArgumentError(
-        "--streams, --pairs and --loads_per_second must be positive");
+    return absl::InvalidArgumentError("--streams, --pairs and --loads_per_second must be positive");
   }
   ASSIGN_OR_RETURN(const InterferenceReport report, MeasureInterference(options));
   const Medians medians(report);

@@ -137,14 +137,9 @@ TEST_F(LamellaLoadTest, RefusalsAreCountedByReason) {
 }
 
 TEST_F(LamellaLoadTest, InterferenceLoadsOnlyWhatIsNotInMemory) {
-  const std::vector<std::string> arguments = {"interference",
-                                              "--adapters=5",
-                                              "--streams=2",
-                                              "--pairs=1",
-                                              "--phase=300ms",
-                                              "--loads_per_second=4",
-                                              "--stream_tokens=100000",
-                                              "--json"};
+  const std::vector<std::string> arguments = {
+      "interference",         "--adapters=5",           "--streams=2", "--pairs=1", "--phase=300ms",
+      "--loads_per_second=4", "--stream_tokens=100000", "--json"};
   const json report = json::parse(Load(arguments, 0), nullptr, /*allow_exceptions=*/false);
   ASSERT_TRUE(report.is_object());
   EXPECT_EQ(report["loads"], 2);
