@@ -88,7 +88,7 @@ PageMemory PageMemory::Recycled(size_t bytes) {
 
 void PageMemory::Trim() {
   const size_t needed = (size_ + kPage - 1) / kPage * kPage;
-  if (mapped_ <= needed) return;
+  if (data_ == nullptr || mapped_ <= needed) return;
   munmap(data_ + needed, mapped_ - needed);
   mapped_ = needed;
 }

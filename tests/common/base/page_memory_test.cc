@@ -107,6 +107,9 @@ TEST(PageMemoryTest, TrimLeavesWhatWasAskedFor) {
 
 TEST(PageMemoryTest, WhatTheSystemRefusesIsNull) {
   EXPECT_EQ(PageMemory(size_t{1} << 62).data(), nullptr);
+  PageMemory refused = PageMemory::Recycled(size_t{1} << 62);
+  refused.Trim();  // must not unmap from address 0 on
+  EXPECT_EQ(refused.size(), 0U);
   EXPECT_EQ(PageMemory(0).data(), nullptr);
 }
 
