@@ -1,5 +1,6 @@
 #include "common/base/page_memory.h"
 
+#include <sanitizer/asan_interface.h>
 #include <sys/mman.h>
 
 #include <array>
@@ -12,7 +13,7 @@ namespace lamella {
 namespace {
 
 constexpr size_t kPage = 4096;
-constexpr size_t kMostRecycled = size_t{64} << 20;
+constexpr size_t kMostRecycled = size_t{96} << 20;  // kept at one time
 constexpr size_t kHugePage = size_t{2} << 20;
 
 std::byte* Map(size_t bytes) {
@@ -39,32 +40,57 @@ struct Mapping {
   size_t bytes = 0;
 };
 
-// What Recycled ones left for the next.
+void Unmap(const Mapping& mapping) {
+  if (mapping.data == nullptr) return;
+  ASAN_UNPOISON_MEMORY_REGION(mapping.data, mapping.bytes);
+  munmap(mapping.data, mapping.bytes);
+}
+
+// What Recycled ones left for the next, oldest first. Who still reads one is caught by AddressSanitizer.
 class Shelf {
  public:
+  using Mappings = std::array<Mapping, 3>;
+
   // The smallest of those that hold `bytes` and are at most twice as large; none: null.
   Mapping Take(size_t bytes) {
     MutexLock lock(&mutex_);
-    Mapping* best = nullptr;
-    for (Mapping& kept : kept_) {
-      if (kept.bytes < bytes || kept.bytes / 2 > bytes) continue;
-      if (best == nullptr || kept.bytes < best->bytes) best = &kept;
+    size_t best = count_;
+    for (size_t i = 0; i < count_; ++i) {
+      if (kept_[i].bytes < bytes || kept_[i].bytes / 2 > bytes) continue;
+      if (best == count_ || kept_[i].bytes < kept_[best].bytes) best = i;
     }
-    return best == nullptr ? Mapping() : std::exchange(*best, Mapping());
+    if (best == count_) return {};
+    const Mapping taken = Remove(best);
+    ASAN_UNPOISON_MEMORY_REGION(taken.data, taken.bytes);
+    return taken;
   }
 
-  // Returns what there is no room for: the smallest.
-  Mapping Put(Mapping mapping) {
+  // Of at most kMostRecycled bytes. Returns what has to make room: the oldest ones.
+  Mappings Put(const Mapping& mapping) {
     MutexLock lock(&mutex_);
-    for (Mapping& kept : kept_) {
-      if (kept.bytes < mapping.bytes) std::swap(kept, mapping);
+    Mappings dropped;
+    for (size_t i = 0; count_ == kept_.size() || bytes_ + mapping.bytes > kMostRecycled; ++i) {
+      dropped[i] = Remove(0);
     }
-    return mapping;
+    ASAN_POISON_MEMORY_REGION(mapping.data, mapping.bytes);
+    kept_[count_++] = mapping;
+    bytes_ += mapping.bytes;
+    return dropped;
   }
 
  private:
+  Mapping Remove(size_t index) REQUIRES(mutex_) {
+    const Mapping removed = kept_[index];
+    for (size_t i = index + 1; i < count_; ++i) kept_[i - 1] = kept_[i];
+    --count_;
+    bytes_ -= removed.bytes;
+    return removed;
+  }
+
   Mutex mutex_;
-  std::array<Mapping, 3> kept_ GUARDED_BY(mutex_);  // largest first, but for what was taken
+  Mappings kept_ GUARDED_BY(mutex_);
+  size_t count_ GUARDED_BY(mutex_) = 0;
+  size_t bytes_ GUARDED_BY(mutex_) = 0;
 };
 Shelf& TheShelf() {
   static Shelf* const shelf = new Shelf;  // never destroyed: memory may die at exit
@@ -114,9 +140,12 @@ PageMemory& PageMemory::operator=(PageMemory&& other) noexcept {
 }
 
 PageMemory::~PageMemory() {
-  Mapping mapping = {data_, mapped_};
-  if (data_ != nullptr && recycles_ && mapped_ <= kMostRecycled) mapping = TheShelf().Put(mapping);
-  if (mapping.data != nullptr) munmap(mapping.data, mapping.bytes);
+  const Mapping mapping = {data_, mapped_};
+  if (data_ == nullptr || !recycles_ || mapped_ > kMostRecycled) {
+    Unmap(mapping);
+    return;
+  }
+  for (const Mapping& dropped : TheShelf().Put(mapping)) Unmap(dropped);
 }
 
 }  // namespace lamella

@@ -140,7 +140,7 @@ def metadata(_quick):
 
 
 def use_all_memory(channel):
-    """Memory of keys and values counts from its first use: uses all of it, so that what grows later is something else."""
+    """Uses every block of keys and values once, so that what grows later is neither the prefix index nor first allocations."""
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: read(generate(channel, 3000, text="ab" * (i + 1))), range(30)))
 

@@ -149,8 +149,8 @@ def fill_what_is_kept(server, changes):
 def soak(minutes):
     """One row each for memory, descriptors and answers."""
     figure = f"soak of {minutes:g} minutes: {CALLERS} callers, churn, cancels"
-    # Room for all adapters that can be in use at one time, and not for all there are: loads and evictions. Memory of keys and
-    # values counts from its first use, so that there must be so little that all of it is used soon.
+    # Room for all adapters that can be in use at one time, and not for all there are: loads and evictions. Few blocks of keys
+    # and values, so that the prefix index is full soon.
     with live.served("--adapter-cache-bytes=384KiB", "--kv-cache-bytes=8MiB") as (server, folder):
         prepare(server, folder)
         fill_what_is_kept(server, CHANGES if minutes >= LEAST_MINUTES else 100)

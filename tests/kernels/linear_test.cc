@@ -176,6 +176,38 @@ TEST_P(LinearTest, AdapterBytesAreTrueRank) {
   EXPECT_EQ(table().lora_b_bytes(30, 5), 32 * 5 * table().element_bytes);
 }
 
+// A unit vector picks one number of A as it was packed: rounded to nearest, ties to even, in its place.
+TEST_P(LinearTest, PackedAHasEveryNumberInItsPlace) {
+  for (const int64_t k : {int64_t{32}, int64_t{45}, int64_t{96}}) {
+    std::vector<float> a = RandomFloats(k, 7);
+    a[1] = 1.0F + 0x1p-8F;      // a tie, down to even
+    a[2] = 1.0F + 3 * 0x1p-8F;  // a tie, up to even
+    a[17] = -1.0F - 0x1.2p-8F;  // above a tie
+    a[18] = 0x1p-130F;          // subnormal
+    std::vector<float> x(static_cast<size_t>(k * k));
+    for (int64_t i = 0; i < k; ++i) x[static_cast<size_t>(i * k + i)] = 1.0F;
+    auto packed = NanBytes(table().lora_a_bytes(1, k));
+    table().pack_lora_a(a.data(), 1, k, packed.data());
+    std::vector<float> v(static_cast<size_t>(k));
+    table().lora_shrink({.x = x.data(),
+                         .ldx = k,
+                         .row_begin = 0,
+                         .row_end = static_cast<int32_t>(k),
+                         .a = packed.data(),
+                         .rank = 1,
+                         .k = k,
+                         .v = v.data(),
+                         .ldv = 1},
+                        0, 1);
+    for (int64_t i = 0; i < k; ++i) {
+      const float value = a[static_cast<size_t>(i)];
+      const float want =
+          table().weight_type == WeightType::kF32 ? value : ToFloat(RoundToBF16(value));
+      EXPECT_EQ(v[static_cast<size_t>(i)], want) << "k = " << k << ", " << i;
+    }
+  }
+}
+
 TEST_P(LinearTest, ShrinkMatchesReference) {
   for (int64_t k : {1, 7, 8, 15, 16, 17, 64, 250, 2048}) {
     for (int32_t rank : {1, 2, 3, 4, 5, 6, 7, 8, 17, 256}) {

@@ -1,6 +1,8 @@
 #include "server/model/cpu_executor.h"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -8,6 +10,8 @@
 
 #include "common/base/error.h"
 #include "common/base/reasons.h"
+#include "server/kernels/fork_join_pool.h"
+#include "server/model/kv_cache.h"
 #include "tests/model/model_fixture.h"
 
 namespace lamella::testing {
@@ -266,6 +270,23 @@ TEST(CpuExecutorTest, AStepThatAsksForTooManyLogitsIsRefused) {
   driver.Add(std::vector<int32_t>(static_cast<size_t>(limit) + 2, 3));
   const Feed feed{.sequence = 0, .tokens = limit + 2, .prompt_logprobs = 0};
   EXPECT_EQ(driver.Step({&feed, 1}).status().code(), absl::StatusCode::kInternal);
+}
+
+TEST(KvCacheTest, IsResidentFromTheStart) {
+  kernels::ForkJoinPool pool(2);
+  const ModelConfig config = TinyConfig("llama");
+  const kernels::KernelTable& table = *kernels::GetKernelTable(Isa::kReference, WeightType::kF32);
+  constexpr int64_t kBytes = int64_t{9} << 20;
+  const absl::StatusOr<KvCache> created = KvCache::Create(config, table, kBytes, &pool);
+  ASSERT_TRUE(created.ok()) << created.status();
+  const KvCache& cache = *created;
+  const int64_t bytes = cache.num_blocks() * KvCache::BlockBytes(config, table);
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = reinterpret_cast<uintptr_t>(cache.keys(0)) / page * page;
+  std::vector<unsigned char> resident(static_cast<size_t>(bytes) / page);
+  ASSERT_EQ(mincore(reinterpret_cast<void*>(begin), resident.size() * page, resident.data()), 0);
+  EXPECT_EQ(std::count_if(resident.begin(), resident.end(), [](auto b) { return (b & 1) == 0; }),
+            0);
 }
 
 }  // namespace

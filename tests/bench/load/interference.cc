@@ -1,6 +1,5 @@
 #include "tests/bench/load/interference.h"
 
-#include <cmath>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -110,11 +109,10 @@ absl::StatusOr<InterferenceRound> MeasureRound(const InterferenceOptions& option
 
 std::vector<double> InterferenceReport::PairRatios() const {
   std::vector<double> ratios;
-  for (size_t i = 0; i + 1 < rounds.size(); i += 2) {
-    ratios.push_back(std::sqrt(rounds[i].loading_p99_ms / rounds[i].quiet_p99_ms *
-                               rounds[i + 1].loading_p99_ms / rounds[i + 1].quiet_p99_ms));
+  for (const InterferenceRound& round : rounds) {
+    ratios.push_back(round.loading_p99_ms / round.quiet_p99_ms);
   }
-  return ratios;
+  return GeometricMeansOfPairs(ratios);
 }
 
 absl::StatusOr<InterferenceReport> MeasureInterference(const InterferenceOptions& options) {
@@ -125,6 +123,9 @@ absl::StatusOr<InterferenceReport> MeasureInterference(const InterferenceOptions
   for (int32_t i = 0; i < 2 * options.pairs; ++i) {
     ASSIGN_OR_RETURN(InterferenceRound round,
                      MeasureRound(options, i % 2 == 0, client.get(), &loader));
+    if (round.quiet_p99_ms <= 0 || round.loading_p99_ms <= 0) {
+      return absl::FailedPreconditionError("a phase was too short for two tokens of a stream");
+    }
     report.rounds.push_back(std::move(round));
   }
   return report;

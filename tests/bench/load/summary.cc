@@ -1,6 +1,7 @@
 #include "tests/bench/load/summary.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "tests/bench/statistics.h"
@@ -94,6 +95,14 @@ void CountRequests(const std::vector<Record>& counted, const Window& window,
 }
 
 }  // namespace
+
+std::vector<double> GeometricMeansOfPairs(const std::vector<double>& values) {
+  std::vector<double> means;
+  for (size_t i = 0; i + 1 < values.size(); i += 2) {
+    means.push_back(std::sqrt(values[i] * values[i + 1]));
+  }
+  return means;
+}
 
 Percentiles PercentilesOf(const std::vector<double>& values) {
   return {static_cast<int64_t>(values.size()), Percentile(values, 0.5), Percentile(values, 0.9),

@@ -21,6 +21,9 @@ struct Percentiles {
 };
 Percentiles PercentilesOf(const std::vector<double>& values);
 
+// One figure for each two that follow each other.
+std::vector<double> GeometricMeansOfPairs(const std::vector<double>& values);
+
 // The part of a run that counts: requests due in [begin, end).
 struct Window {
   absl::Duration begin;

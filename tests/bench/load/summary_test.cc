@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <random>
 
@@ -104,6 +105,13 @@ TEST(SummarizeTest, ClassesAreApart) {
 TEST(GapsWithinTest, BelongToTheWindowInWhichTheyEnd) {
   EXPECT_EQ(GapsWithin({Answer(8, 1, 3)}, kWindow), (std::vector<double>{1000, 1000}));
   EXPECT_EQ(GapsWithin({Answer(17, 2, 3)}, kWindow).size(), 0U);
+}
+
+TEST(GeometricMeansOfPairsTest, APairIsOneFigure) {
+  const std::vector<double> means = GeometricMeansOfPairs({1.2, 0.8, 2, 2, 7});
+  ASSERT_EQ(means.size(), 2U);
+  EXPECT_DOUBLE_EQ(means[0], std::sqrt(1.2 * 0.8));
+  EXPECT_DOUBLE_EQ(means[1], 2);
 }
 
 }  // namespace

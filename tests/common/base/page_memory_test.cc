@@ -69,24 +69,23 @@ TEST(PageMemoryTest, ARecycledMappingServesTheNextOne) {
   EXPECT_EQ(PageMemory::Recycled(0).data(), nullptr);
 }
 
-TEST(PageMemoryTest, ThreeOfTheLargestAreKept) {
+// Whether a mapping of `bytes` is one that was used before; marks it for the next question.
+bool WasUsed(size_t bytes) {
+  const PageMemory memory = PageMemory::Recycled(bytes);
+  return std::exchange(memory.data()[0], std::byte{9}) == std::byte{9};
+}
+
+TEST(PageMemoryTest, TheOldestMakesRoom) {
   constexpr size_t kMiB = size_t{1} << 20;
-  // More than half of the one before, so that each could serve the next.
-  const size_t sizes[] = {40 * kMiB, 30 * kMiB, 22 * kMiB, 21 * kMiB};
-  {
-    std::vector<PageMemory> memories;
-    for (const size_t bytes : sizes) {
-      memories.push_back(PageMemory::Recycled(bytes));
-      memories.back().data()[0] = std::byte{9};
-    }
+  for (const size_t bytes : {30 * kMiB, 31 * kMiB, 32 * kMiB}) {
+    const PageMemory none_serves_the_next = PageMemory::Recycled(bytes);
+    none_serves_the_next.data()[0] = std::byte{0};
   }
-  std::vector<PageMemory> again;
-  std::vector<bool> kept;
-  for (const size_t bytes : sizes) {
-    again.push_back(PageMemory::Recycled(bytes));
-    kept.push_back(again.back().data()[0] == std::byte{9});
-  }
-  EXPECT_EQ(kept, (std::vector<bool>{true, true, true, false}));
+  EXPECT_FALSE(WasUsed(5 * kMiB)) << "all that is kept is too large";
+  EXPECT_TRUE(WasUsed(5 * kMiB)) << "but gives way";
+  EXPECT_FALSE(WasUsed(97 * kMiB));
+  EXPECT_FALSE(WasUsed(97 * kMiB)) << "more than is ever kept";
+  EXPECT_TRUE(WasUsed(5 * kMiB));
 }
 
 TEST(PageMemoryTest, TrimLeavesWhatWasAskedFor) {
@@ -107,7 +106,7 @@ TEST(PageMemoryTest, TrimLeavesWhatWasAskedFor) {
 
 TEST(PageMemoryTest, WhatTheSystemRefusesIsNull) {
   EXPECT_EQ(PageMemory(size_t{1} << 62).data(), nullptr);
-  PageMemory refused = PageMemory::Recycled(size_t{1} << 62);
+  PageMemory refused = PageMemory::Recycled((size_t{1} << 47) - (size_t{8} << 20));
   refused.Trim();  // must not unmap from address 0 on
   EXPECT_EQ(refused.size(), 0U);
   EXPECT_EQ(PageMemory(0).data(), nullptr);
