@@ -6,8 +6,9 @@ usage: bench_openvino.py MODEL_DIR ADAPTER_DIR... [--cells 1:0,8:0,32:0,1:1,...]
 
 MODEL_DIR is what make_openvino.py wrote; scripts/setup.sh --peer openvino makes a virtual environment for both. A cell is
 BATCH:ADAPTERS. A call of generate() has one set of adapters for all its requests, so with several adapters their requests
-are sent one adapter after the other, and there is no figure of decoding together. Prints one JSON line per cell, medians over the waves after one that
-is not counted; tokens of decoding are those after the first, in the time that these take longer.
+are sent one adapter after the other, and there is no figure of decoding together. Prints one JSON line per cell, medians
+over the waves after one that is not counted; tokens of decoding are those after the first, in the time that these take
+longer.
 """
 import argparse
 import json
